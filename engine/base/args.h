@@ -76,17 +76,17 @@ struct args_pair {
 };
 
 struct args_command {
-    const char *name;    /* as typed: "volley send" */
-    const char *summary; /* one line without a full stop */
+    const char *name;     /* as typed: "volley send" */
+    const char *summary;  /* one line without a full stop */
     const char *synopsis; /* what follows the name: "--from ADDRESS --to FILE [OPTION]..." */
     /* Paragraphs, ended by NULL.  One that starts with a space is printed as it stands. */
     const char *const *description;
     const struct args_option *options;
-    size_t operands_min, operands_max; /* max 0: takes none; SIZE_MAX: any number */
-    const char *operand;               /* what one is called in messages: "FILE" */
-    const struct args_pair *commands;  /* subcommands, for the overview; or NULL */
+    size_t operands_min, operands_max;  /* max 0: takes none; SIZE_MAX: any number */
+    const char *operand;                /* what one is called in messages: "FILE" */
+    const struct args_pair *commands;   /* subcommands, for the overview; or NULL */
     const struct args_pair *exit_codes; /* NULL: the usual four */
-    const struct args_pair *examples;  /* term: the command line, text: what it does */
+    const struct args_pair *examples;   /* term: the command line, text: what it does */
     const struct args_pair *files;
     const struct args_pair *environment;
     const char *see_also; /* "volley-run(1), volley-check(1)" */

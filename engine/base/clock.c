@@ -113,10 +113,9 @@ size_t clock_format_rfc5322(char out[40], int64_t wall_us)
     unsigned weekday = (unsigned)(days - floor_div(days, 7) * 7);
     struct civil c = civil_from_days(days);
 
-    return (size_t)snprintf(out, 40, "%.3s, %u %.3s %04d %02u:%02u:%02u +0000",
-                            weekdays + (size_t)weekday * 3, c.day,
-                            months + (size_t)(c.month - 1) * 3, (int)c.year, sod / 3600,
-                            sod / 60 % 60, sod % 60);
+    return (size_t)snprintf(
+        out, 40, "%.3s, %u %.3s %04d %02u:%02u:%02u +0000", weekdays + (size_t)weekday * 3, c.day,
+        months + (size_t)(c.month - 1) * 3, (int)c.year, sod / 3600, sod / 60 % 60, sod % 60);
 }
 
 /* Reads exactly `digits` digits at *at. */

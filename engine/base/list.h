@@ -16,7 +16,7 @@ struct list {
     struct list *prev;
 };
 
-#define CONTAINER_OF(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define CONTAINER_OF(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 static inline void list_init(struct list *l)
 {
@@ -72,11 +72,12 @@ static inline struct list *list_first(struct list *head)
     return list_empty(head) ? NULL : head->next;
 }
 
-#define LIST_EACH(node, head) for (struct list *node = (head)->next; node != (head); node = node->next)
+#define LIST_EACH(node, head) \
+    for (struct list *node = (head)->next; node != (head); node = node->next)
 
 /* As LIST_EACH; the body may remove `node` (and nothing else) from the list. */
-#define LIST_EACH_SAFE(node, head)                                                                 \
-    for (struct list *node = (head)->next, *node##_next = node->next; node != (head);              \
+#define LIST_EACH_SAFE(node, head)                                                    \
+    for (struct list *node = (head)->next, *node##_next = node->next; node != (head); \
          node = node##_next, node##_next = node->next)
 
 #endif

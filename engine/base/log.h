@@ -33,12 +33,12 @@ bool log_level_parse(const char *name, enum log_level *out);
 bool log_enabled(enum log_level level);
 void log_at(struct log_site *site, enum log_level level, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
-#define LOG_AT(level, ...)                                                                         \
-    do {                                                                                           \
-        if (log_enabled(level)) {                                                                  \
-            static struct log_site log_site_here;                                                  \
-            log_at(&log_site_here, (level), __VA_ARGS__);                                          \
-        }                                                                                          \
+#define LOG_AT(level, ...)                                \
+    do {                                                  \
+        if (log_enabled(level)) {                         \
+            static struct log_site log_site_here;         \
+            log_at(&log_site_here, (level), __VA_ARGS__); \
+        }                                                 \
     } while (0)
 
 #define log_error(...) LOG_AT(LOG_LEVEL_ERROR, __VA_ARGS__)

@@ -39,7 +39,7 @@ void map_remove(struct map *m, struct map_node *node);
  * to remove while walking, fetch the next node first. */
 struct map_node *map_next(const struct map *m, const struct map_node *node);
 
-#define MAP_EACH(node, m)                                                                          \
+#define MAP_EACH(node, m) \
     for (struct map_node *node = map_next((m), NULL); node != NULL; node = map_next((m), node))
 
 /* The process-wide keyed hash; also picks the home worker of a site. */

@@ -16,11 +16,11 @@ _Noreturn void panic_at(const char *file, int line, const char *fmt, ...) PRINTF
 
 #define PANIC(...) panic_at(__FILE__, __LINE__, __VA_ARGS__)
 
-#define ASSERT(cond)                                                                               \
-    do {                                                                                           \
-        if (__builtin_expect(!(cond), 0)) {                                                        \
-            PANIC("assertion failed: %s", #cond);                                                  \
-        }                                                                                          \
+#define ASSERT(cond)                              \
+    do {                                          \
+        if (__builtin_expect(!(cond), 0)) {       \
+            PANIC("assertion failed: %s", #cond); \
+        }                                         \
     } while (0)
 
 #endif

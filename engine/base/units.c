@@ -14,8 +14,12 @@ static const struct {
     struct slice name;
     int64_t us;
 } duration_units[] = {
-    {{"w", 1}, 7 * 86400 * US_PER_S}, {{"d", 1}, 86400 * US_PER_S}, {{"h", 1}, 3600 * US_PER_S},
-    {{"m", 1}, 60 * US_PER_S},        {{"s", 1}, US_PER_S},         {{"ms", 2}, 1000},
+    {{"w", 1}, 7 * 86400 * US_PER_S},
+    {{"d", 1}, 86400 * US_PER_S},
+    {{"h", 1}, 3600 * US_PER_S},
+    {{"m", 1}, 60 * US_PER_S},
+    {{"s", 1}, US_PER_S},
+    {{"ms", 2}, 1000},
     {{"us", 2}, 1},
 };
 

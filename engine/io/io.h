@@ -61,7 +61,7 @@ struct io_stream;
 struct io_stream_ops {
     void (*on_open)(struct io_stream *s, int err);
     void (*on_read)(struct io_stream *s, struct slice data); /* valid during the call */
-    void (*on_end)(struct io_stream *s, int err); /* 0: the peer's FIN; once, last of the reads */
+    void (*on_end)(struct io_stream *s, int err);   /* 0: the peer's FIN; once, last of the reads */
     void (*on_write)(struct io_stream *s, int err); /* the whole write was taken, or failed */
     void (*on_close)(struct io_stream *s);
 };
@@ -70,7 +70,7 @@ struct io_stream {
     struct io *io;
     const struct io_stream_ops *ops;
     int fd;
-    uint8_t state;   /* backend's business from here on */
+    uint8_t state; /* backend's business from here on */
     uint8_t flags;
     uint16_t inflight;
     uint32_t slot;
