@@ -44,6 +44,12 @@ void json_key(struct buf *b, const char *key)
     BUF_LIT(b, "\":");
 }
 
+void json_key_slice(struct buf *b, struct slice key)
+{
+    json_str(b, key);
+    buf_putc(b, ':');
+}
+
 static void json_escape(struct buf *b, unsigned char c)
 {
     static const char hex[] = "0123456789abcdef";

@@ -18,6 +18,7 @@ void json_array_close(struct buf *b);
 /* "key": inside an object, with the comma before it where one is due; `key` is a plain
  * identifier of ours and is not escaped. */
 void json_key(struct buf *b, const char *key);
+void json_key_slice(struct buf *b, struct slice key); /* any bytes: escaped */
 
 /* A value: in an array, or right behind json_key(). */
 void json_str(struct buf *b, struct slice s);
