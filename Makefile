@@ -33,7 +33,7 @@ DEPS_bench   := tls smtp io base
 # Third-party libraries, each known to one module only.
 LIBS_io      := -luring
 LIBS_conf    := -lyaml
-LIBS_dns     := -lcares
+LIBS_dns     := -lcares -lidn2
 LIBS_queue   := -lhiredis
 
 MULTIARCH := $(shell $(CC) -print-multiarch)
@@ -44,7 +44,9 @@ else
 TLS_CPPFLAGS := -isystem $(BORINGSSL)/include
 TLS_LIBDIR   := $(abspath $(BORINGSSL)/lib)
 endif
-LIBS_tls     := -L$(TLS_LIBDIR) -Wl,-rpath,$(TLS_LIBDIR) -lssl -lcrypto
+# Its static libraries are C++ inside.
+LIBS_tls     := -L$(TLS_LIBDIR) -Wl,-rpath,$(TLS_LIBDIR) -lssl -lcrypto \
+                $(if $(wildcard $(TLS_LIBDIR)/libssl.so*),,-lstdc++)
 LIBS_message := $(LIBS_tls)
 
 # ---- flags -------------------------------------------------------------------------------
