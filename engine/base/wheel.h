@@ -25,7 +25,9 @@ struct timer {
 
 struct wheel {
     struct list slot[WHEEL_LEVELS][WHEEL_SLOTS];
-    uint64_t occupied[WHEEL_LEVELS]; /* a bit a slot: may hold timers */
+    uint64_t occupied[WHEEL_LEVELS]; /* a bit a slot: holds timers */
+    struct list due;                 /* fire at the next run */
+    struct list far;                 /* beyond the horizon of all levels */
     int64_t tick;                    /* all ticks up to this one were run */
     size_t count;
 };
