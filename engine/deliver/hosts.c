@@ -1,0 +1,143 @@
+/*
+ * hosts.c - the addresses behind a site, and which one to call next.
+ */
+#include "engine/deliver/hosts.h"
+
+#include "engine/base/mem.h"
+#include "engine/base/panic.h"
+#include "engine/deliver/retry.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/un.h>
+
+void hosts_init(struct hosts *set)
+{
+    *set = (struct hosts){NULL, 0, 0};
+}
+
+void hosts_fini(struct hosts *set)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        mem_free(set->host[i].name);
+    }
+    mem_free(set->host);
+    hosts_init(set);
+}
+
+static void address_text(const struct sockaddr *address, char out[HOST_IP_MAX])
+{
+    if (address->sa_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)address;
+        inet_ntop(AF_INET, &in->sin_addr, out, HOST_IP_MAX);
+    } else if (address->sa_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)address;
+        inet_ntop(AF_INET6, &in6->sin6_addr, out, HOST_IP_MAX);
+    } else {
+        snprintf(out, HOST_IP_MAX, "unix");
+    }
+}
+
+struct host *hosts_find(struct hosts *set, struct slice name, const struct sockaddr *address,
+                        socklen_t address_len)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        struct host *h = &set->host[i];
+        if (h->address_len == address_len && memcmp(&h->address, address, address_len) == 0 &&
+            slice_eq(slice_cstr(h->name), name)) {
+            return h;
+        }
+    }
+    return NULL;
+}
+
+void hosts_add(struct hosts *set, struct slice name, const struct sockaddr *address,
+               socklen_t address_len, uint32_t preference)
+{
+    ASSERT(address_len <= sizeof(struct sockaddr_storage));
+    if (set->count >= HOSTS_MAX || hosts_find(set, name, address, address_len) != NULL) {
+        return;
+    }
+    set->host = mem_realloc(set->host, (set->count + 1) * sizeof(set->host[0]));
+    struct host *h = &set->host[set->count++];
+    *h = (struct host){
+        .name = slice_dup(name), .address_len = address_len, .preference = preference};
+    memcpy(&h->address, address, address_len);
+    address_text(address, h->ip);
+}
+
+void hosts_renew(struct hosts *set, struct hosts *fresh)
+{
+    for (size_t i = 0; i < fresh->count; i++) {
+        struct host *to = &fresh->host[i];
+        const struct host *from = hosts_find(
+            set, slice_cstr(to->name), (const struct sockaddr *)&to->address, to->address_len);
+        if (from != NULL) {
+            char *name = to->name;
+            uint32_t preference = to->preference;
+            *to = *from;
+            to->name = name;
+            to->preference = preference;
+        }
+    }
+    fresh->turn = set->turn;
+    hosts_fini(set);
+    *set = *fresh;
+    hosts_init(fresh);
+}
+
+/* Whether `a` is to be called rather than `b`, both of them healthy. */
+static bool better(const struct host *a, const struct host *b)
+{
+    if (a->preference != b->preference) {
+        return a->preference < b->preference;
+    }
+    return a->connections < b->connections;
+}
+
+struct host *hosts_pick(struct hosts *set, uint32_t per_host_max, int64_t now_us, int64_t *up_us)
+{
+    struct host *best = NULL;
+    size_t start = set->count > 0 ? set->turn++ % set->count : 0;
+
+    *up_us = INT64_MAX;
+    for (size_t i = 0; i < set->count; i++) {
+        struct host *h = &set->host[(start + i) % set->count];
+        if (h->down_until_us > now_us) {
+            *up_us = h->down_until_us < *up_us ? h->down_until_us : *up_us;
+        } else if (per_host_max == 0 || h->connections < per_host_max) {
+            best = best == NULL || better(h, best) ? h : best;
+        }
+    }
+    return best;
+}
+
+int64_t host_failed(struct host *h, int64_t now_us)
+{
+    /* Several connections that break together are one failure, not many. */
+    if (h->down_until_us <= now_us) {
+        h->failures++;
+        h->down_until_us = now_us + retry_site_backoff_us(h->failures);
+    }
+    return h->down_until_us - now_us;
+}
+
+void host_works(struct host *h)
+{
+    h->failures = 0;
+    h->down_until_us = 0;
+}
+
+bool hosts_all_down(const struct hosts *set, int64_t now_us, int64_t *up_us)
+{
+    *up_us = INT64_MAX;
+    for (size_t i = 0; i < set->count; i++) {
+        if (set->host[i].down_until_us <= now_us) {
+            return false;
+        }
+        *up_us = set->host[i].down_until_us < *up_us ? set->host[i].down_until_us : *up_us;
+    }
+    return set->count > 0;
+}

@@ -1,0 +1,67 @@
+/*
+ * hosts.h - the addresses behind a site, and which one to call next.  Pure.
+ *
+ * The lowest preference that still has a healthy address is used; among its addresses the
+ * one with the fewest connections, so that load spreads and one slow machine does not
+ * collect it all.  An address that fails rests alone, with a growing pause: one bad MX of
+ * many does not stop the site (smtp-client.md, feedback per host, window per site).
+ */
+#ifndef VOLLEY_DELIVER_HOSTS_H
+#define VOLLEY_DELIVER_HOSTS_H
+
+#include "engine/base/slice.h"
+
+#include <stdbool.h>
+#include <sys/socket.h>
+
+enum { HOSTS_MAX = 64, HOST_IP_MAX = 64 };
+
+struct host {
+    char *name; /* MX name: SNI, reference identity, events; owned by the set */
+    struct sockaddr_storage address;
+    socklen_t address_len;
+    char ip[HOST_IP_MAX]; /* the address as text */
+    uint32_t preference;
+    /* Health, kept when the set is renewed. */
+    uint32_t failures; /* in a row */
+    uint32_t connections;
+    int64_t down_until_us;
+    int64_t tls_off_until_us; /* STARTTLS failed here: at level `may` not tried until then */
+    bool helo_only;           /* closes the connection on EHLO */
+    bool tls_reduced;         /* failed with the full ClientHello: offer the short one */
+};
+
+struct hosts {
+    struct host *host;
+    size_t count;
+    uint32_t turn; /* breaks ties */
+};
+
+void hosts_init(struct hosts *set);
+void hosts_fini(struct hosts *set);
+
+/* Adds an address; what is over HOSTS_MAX, or there already, is left out. */
+void hosts_add(struct hosts *set, struct slice name, const struct sockaddr *address,
+               socklen_t address_len, uint32_t preference);
+
+/* Takes over the hosts of `fresh`, which is empty afterwards; health is carried over where
+ * name and address are the same.  No pointer to a host survives this: whoever needs one
+ * later keeps name and address and asks hosts_find(). */
+void hosts_renew(struct hosts *set, struct hosts *fresh);
+
+/* The host with this name and address, or NULL when it is no longer there. */
+struct host *hosts_find(struct hosts *set, struct slice name, const struct sockaddr *address,
+                        socklen_t address_len);
+
+/* Which host to call now, or NULL with the time when one is up again in *up_us (INT64_MAX when
+ * each has per_host_max connections already; 0 is no such limit). */
+struct host *hosts_pick(struct hosts *set, uint32_t per_host_max, int64_t now_us, int64_t *up_us);
+
+/* A call failed before MAIL was answered; the host rests.  Returns for how long. */
+int64_t host_failed(struct host *h, int64_t now_us);
+void host_works(struct host *h);
+
+/* True when every host rests; *up_us is when the first one is up. */
+bool hosts_all_down(const struct hosts *set, int64_t now_us, int64_t *up_us);
+
+#endif

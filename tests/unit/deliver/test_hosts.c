@@ -1,0 +1,121 @@
+/*
+ * test_hosts.c - preference, spreading, health and its survival of a renewal.
+ */
+#include "engine/deliver/hosts.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <string.h>
+
+static void add(struct hosts *set, const char *name, const char *ip, uint32_t preference)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(25)};
+
+    assert_int_equal(inet_pton(AF_INET, ip, &in.sin_addr), 1);
+    hosts_add(set, slice_cstr(name), (const struct sockaddr *)&in, sizeof(in), preference);
+}
+
+static void test_best_preference_then_backup(void **state)
+{
+    struct hosts set;
+    int64_t up;
+
+    (void)state;
+    hosts_init(&set);
+    add(&set, "mx2", "192.0.2.2", 20);
+    add(&set, "mx1", "192.0.2.1", 10);
+    add(&set, "mx1", "192.0.2.1", 10); /* twice is once */
+    assert_int_equal(set.count, 2);
+    struct host *h = hosts_pick(&set, 0, 0, &up);
+    assert_string_equal(h->name, "mx1");
+    assert_string_equal(h->ip, "192.0.2.1");
+    assert_int_equal(host_failed(h, 0), 30000000);
+    assert_string_equal(hosts_pick(&set, 0, 1, &up)->name, "mx2");
+    assert_false(hosts_all_down(&set, 1, &up));
+    host_failed(hosts_pick(&set, 0, 1, &up), 1);
+    assert_null(hosts_pick(&set, 0, 2, &up));
+    assert_int_equal(up, 30000000);
+    assert_true(hosts_all_down(&set, 2, &up));
+    assert_string_equal(hosts_pick(&set, 0, 30000000, &up)->name, "mx1");
+    hosts_fini(&set);
+}
+
+static void test_equal_hosts_share(void **state)
+{
+    struct hosts set;
+    int64_t up;
+
+    (void)state;
+    hosts_init(&set);
+    add(&set, "a", "192.0.2.1", 10);
+    add(&set, "b", "192.0.2.2", 10);
+    add(&set, "c", "192.0.2.3", 10);
+    for (int i = 0; i < 30; i++) {
+        hosts_pick(&set, 0, 0, &up)->connections++;
+    }
+    for (size_t i = 0; i < set.count; i++) {
+        assert_int_equal(set.host[i].connections, 10);
+    }
+    assert_null(hosts_pick(&set, 10, 0, &up));
+    assert_int_equal(up, INT64_MAX);
+    hosts_fini(&set);
+}
+
+static void test_failures_together_count_once(void **state)
+{
+    struct hosts set;
+
+    (void)state;
+    hosts_init(&set);
+    add(&set, "a", "192.0.2.1", 10);
+    host_failed(&set.host[0], 0);
+    host_failed(&set.host[0], 1000);
+    assert_int_equal(set.host[0].failures, 1);
+    assert_int_equal(host_failed(&set.host[0], 30000000), 60000000);
+    host_works(&set.host[0]);
+    assert_int_equal(host_failed(&set.host[0], 30000001), 30000000);
+    hosts_fini(&set);
+}
+
+static void test_health_survives_renewal(void **state)
+{
+    struct hosts set, fresh;
+    int64_t up;
+
+    (void)state;
+    hosts_init(&set);
+    hosts_init(&fresh);
+    add(&set, "a", "192.0.2.1", 10);
+    add(&set, "b", "192.0.2.2", 10);
+    host_failed(&set.host[0], 0);
+    set.host[1].connections = 4;
+    add(&fresh, "b", "192.0.2.2", 5);
+    add(&fresh, "a", "192.0.2.1", 10);
+    add(&fresh, "a", "192.0.2.9", 10);
+    hosts_renew(&set, &fresh);
+    assert_int_equal(fresh.count, 0);
+    assert_int_equal(set.count, 3);
+    assert_int_equal(set.host[0].connections, 4);
+    assert_int_equal(set.host[0].preference, 5);
+    assert_int_equal(set.host[1].failures, 1);
+    assert_int_equal(set.host[2].failures, 0);
+    assert_string_equal(hosts_pick(&set, 0, 1, &up)->name, "b");
+    hosts_fini(&set);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_best_preference_then_backup),
+        cmocka_unit_test(test_equal_hosts_share),
+        cmocka_unit_test(test_failures_together_count_once),
+        cmocka_unit_test(test_health_survives_renewal),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
