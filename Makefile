@@ -8,6 +8,10 @@ OPT       ?= -O2 -g
 BORINGSSL ?=
 # Sanitizers, as in `make SAN=address,undefined`; set by `make asan` and `make tsan`.
 SAN       ?=
+# How many compilers the targets that build by themselves (demo, test, ...) run at once.
+JOBS      ?= $(shell nproc)
+PREFIX    ?= /usr/local
+DESTDIR   ?=
 
 # ---- modules -----------------------------------------------------------------------------
 # A module is a directory of C files.  DEPS says which others it may include: the link order
@@ -18,7 +22,7 @@ MODULES := engine/base throttle conf engine/io engine/smtp engine/message engine
 
 DEPS_base    :=
 DEPS_throttle := base
-DEPS_conf    := base
+DEPS_conf    := throttle base
 DEPS_io      := base
 DEPS_smtp    := base
 DEPS_message := base
@@ -36,7 +40,7 @@ LIBS_conf    := -lyaml
 LIBS_dns     := -lcares -lidn2
 LIBS_queue   := -lhiredis
 
-MULTIARCH := $(shell $(CC) -print-multiarch)
+MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
 ifeq ($(BORINGSSL),)
 TLS_CPPFLAGS := -isystem /usr/include/android
 TLS_LIBDIR   := /usr/lib/$(MULTIARCH)/android
@@ -44,9 +48,9 @@ else
 TLS_CPPFLAGS := -isystem $(BORINGSSL)/include
 TLS_LIBDIR   := $(abspath $(BORINGSSL)/lib)
 endif
-# Its static libraries are C++ inside.
+# A static BoringSSL brings C++ of its own.
 LIBS_tls     := -L$(TLS_LIBDIR) -Wl,-rpath,$(TLS_LIBDIR) -lssl -lcrypto \
-                $(if $(wildcard $(TLS_LIBDIR)/libssl.so*),,-lstdc++)
+                $(if $(wildcard $(TLS_LIBDIR)/libssl.a),-lstdc++)
 LIBS_message := $(LIBS_tls)
 
 # ---- flags -------------------------------------------------------------------------------
@@ -58,31 +62,44 @@ CFLAGS   := -std=gnu11 $(OPT) $(WARN) -fno-strict-aliasing -fstack-protector-str
             $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
 LDFLAGS  := -pthread -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN))
 
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: FORCE
+
+# A file that holds a text and is new whenever the text is: what is built from flags or from
+# a list of files depends on one of these.
+define remember # file, text
+ifneq ($$(strip $$(file <$(1))),$$(strip $(2)))
+$(1): FORCE
+endif
+$(1):
+	@: $$(shell mkdir -p $$(@D))$$(file >$$@,$$(strip $(2)))
+endef
+FLAGS := $(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(TLS_CPPFLAGS) $(LIBS_tls)
+$(eval $(call remember,$(BUILD)/flags,$$(FLAGS)))
+
 # ---- objects, one archive a module ---------------------------------------------------------
 
 MAINS    := engine/main.c bench/sink_main.c bench/bench_main.c
 srcs      = $(filter-out $(MAINS),$(wildcard $(1)/*.c))
 objs      = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 archive   = $(BUILD)/lib/$(1).a
-name_of   = $(notdir $(1))
 # What a program needs that uses module names $(1), in link order, each once.
 archives  = $(foreach m,$(1),$(call archive,$(m)))
 libs      = $(foreach m,$(1),$(LIBS_$(m)))
 with_deps = $(1) $(filter-out $(1),$(DEPS_$(1)))
 
-.DEFAULT_GOAL := all
-.DELETE_ON_ERROR:
-.SECONDARY:
-
-$(BUILD)/obj/%.o: %.c
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(if $(findstring engine/tls/,$<)$(findstring engine/message/,$<),$(TLS_CPPFLAGS)) $(CFLAGS) -MMD -MP -c $< -o $@
 
 define module_rule
-$(call archive,$(notdir $(1))): $(call objs,$(call srcs,$(1)))
+$(call archive,$(notdir $(1))): $(call objs,$(call srcs,$(1))) $(BUILD)/lib/$(notdir $(1)).list
 	@mkdir -p $$(@D)
 	@rm -f $$@
-	ar rcsD $$@ $$^
+	ar rcsD $$@ $$(filter %.o,$$^)
+$(call remember,$(BUILD)/lib/$(notdir $(1)).list,$(call objs,$(call srcs,$(1))))
 endef
 $(foreach m,$(MODULES),$(eval $(call module_rule,$(m))))
 
@@ -91,9 +108,17 @@ $(BUILD)/obj/queue/library.o: $(wildcard queue/*.lua)
 
 # ---- programs ------------------------------------------------------------------------------
 
+# A second libcrypto in one process would answer for the first: symbols of the same names with
+# other structures behind them.
+define one_libcrypto
+@if ldd $@ | grep -E 'lib(ssl|crypto)\.so' | grep -v ' $(TLS_LIBDIR)/'; then \
+    echo '$@: a TLS library from outside $(TLS_LIBDIR) was linked in' >&2; rm -f $@; exit 1; fi
+endef
+
 define program_rule # program, main file, module
 $(BUILD)/$(1): $(call objs,$(2)) $(call archives,$(call with_deps,$(3)))
 	$$(CC) $$(LDFLAGS) $$^ $(call libs,$(call with_deps,$(3))) -o $$@
+	$$(one_libcrypto)
 endef
 $(eval $(call program_rule,volley,engine/main.c,cli))
 $(eval $(call program_rule,volley-sink,bench/sink_main.c,bench))
@@ -119,12 +144,90 @@ $(BUILD)/unit/$(patsubst tests/unit/%.c,%,$(1)): $(call objs,$(1)) \
 endef
 $(foreach t,$(UNIT_SRCS),$(eval $(call unit_rule,$(t))))
 
-.PHONY: unit
-unit: $(UNIT_BINS)
-	@for t in $(UNIT_BINS); do echo "$$t"; $$t || exit 1; done
+# ---- dialogue tests: one program that plays tests/dialogue/*.smtp ----------------------------
 
-.PHONY: clean
+DIALOGUE_SRCS := $(wildcard tests/dialogue/*.c)
+DIALOGUE_BINS := $(if $(DIALOGUE_SRCS),$(BUILD)/dialogue/run)
+
+$(BUILD)/dialogue/run: $(call objs,$(DIALOGUE_SRCS)) $(call archives,$(call with_deps,smtp))
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) $^ $(call libs,$(call with_deps,smtp)) -o $@
+
+# ---- fuzz targets: tests/fuzz/fuzz_*.c, built with clang by `make fuzz` ----------------------
+# The first line of each, "/* modules: smtp base */", says what it is linked with.
+
+FUZZ_SRCS := $(wildcard tests/fuzz/fuzz_*.c)
+FUZZ_BINS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRCS))
+
+ifdef FUZZING
+fuzz_modules = $(shell sed -n '1s|.*modules: *\(.*[a-z]\) *\*/.*|\1|p' $(1))
+define fuzz_rule # fuzz source, its modules
+$(BUILD)/fuzz/$(patsubst tests/fuzz/%.c,%,$(1)): $(call objs,$(1)) $(call archives,$(2))
+	@mkdir -p $$(@D)
+	$$(CC) $$(LDFLAGS) -fsanitize=fuzzer $$^ $(call libs,$(2)) -o $$@
+endef
+$(foreach t,$(FUZZ_SRCS),$(eval $(call fuzz_rule,$(t),$(call fuzz_modules,$(t)))))
+endif
+
+# ---- running tests: tests/run.py builds what a part needs and runs it -------------------------
+
+PYTHON  ?= /usr/bin/python3
+RUN_PY   = VOLLEY_BUILD=$(BUILD) VOLLEY_JOBS=$(JOBS) MAKE=$(MAKE) $(PYTHON) tests/run.py
+
+.PHONY: test unit dialogue e2e asan tsan tidy fuzz test-bins fuzz-bins print-deps
+test: deps-build deps-run deps-test
+	@$(RUN_PY) tidy unit dialogue asan fuzz e2e
+
+unit dialogue asan tsan e2e tidy:
+	@$(RUN_PY) $@
+
+# FUZZ_SECONDS is for each target; ONLY=reply takes one of them.
+fuzz:
+	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) $(RUN_PY) $@
+
+test-bins: $(UNIT_BINS) $(DIALOGUE_BINS)
+fuzz-bins: $(FUZZ_BINS)
+
+# "engine/smtp: engine/base", a line for each module: what `make tidy` reads.
+module_dir = $(filter $(1) %/$(1),$(MODULES))
+print-deps:
+	@$(foreach m,$(MODULES),echo '$(m): $(foreach d,$(DEPS_$(notdir $(m))),$(call module_dir,$(d)))';)
+
+# ---- dependencies and the demo -----------------------------------------------------------------
+
+.PHONY: deps-build deps-run deps-test demo
+deps-build:
+	@.ci/deps.sh build
+deps-run:
+	@.ci/deps.sh run
+deps-test:
+	@.ci/deps.sh test lint
+
+# A make of its own: what this one learnt about the compiler may be from before there was one.
+demo: deps-build deps-run
+	@$(MAKE) -j$(JOBS) --no-print-directory all
+	@$(BUILD)/volley demo
+
+# ---- manual pages, install, dist ---------------------------------------------------------------
+
+MAN_COMMANDS := $(if $(wildcard engine/main.c),run send check demo)
+MAN_PAGES    := $(if $(MAN_COMMANDS),$(BUILD)/man/volley.1) \
+                $(MAN_COMMANDS:%=$(BUILD)/man/volley-%.1)
+
+.PHONY: man install uninstall dist clean help
+man: $(MAN_PAGES)
+
+$(BUILD)/man/volley.1: $(BUILD)/volley
+	@mkdir -p $(@D)
+	$< help --man > $@
+$(BUILD)/man/volley-%.1: $(BUILD)/volley
+	@mkdir -p $(@D)
+	$< help --man $* > $@
+
 clean:
 	rm -rf $(BUILD)
+
+help:
+	@sed -n 's/^#? //p' $(firstword $(MAKEFILE_LIST))
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
