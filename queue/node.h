@@ -1,0 +1,80 @@
+/*
+ * node.h - this process as one of the engines on a queue.
+ *
+ * A node holds a life: "<node>:<epoch>", entered in `nodes` by registration and kept there
+ * by a lease of 15 s that is renewed every 5 s, counted on Redis' clock.  Everything claimed
+ * is owned under the life.  When the lease runs out another engine may return the jobs; the
+ * old life is fenced from then on: it cannot claim, and its outcomes are written as late.
+ *
+ * One struct node serves one process and one partition.  It runs on one loop (that of the
+ * first worker) with connections of its own: one for the lease, for taking over what dead
+ * nodes left, and for promotion of due jobs; one that blocks on the doorbells.  Workers of
+ * any thread ask node_life() and node_may_start().
+ */
+#ifndef VOLLEY_QUEUE_NODE_H
+#define VOLLEY_QUEUE_NODE_H
+
+#include "engine/io/io.h"
+#include "queue/keys.h"
+#include "queue/redis.h"
+
+enum {
+    NODE_LEASE_MS = 15000,
+    NODE_RENEW_US = 5 * 1000 * 1000,
+    NODE_DOUBT_US = 10 * 1000 * 1000, /* unrenewed for so long: start no new transaction */
+    NODE_LIFE_MAX = 96,
+};
+
+struct node;
+
+struct node_ops {
+    /* Registered (again, after a break too): claims may start. */
+    void (*on_up)(void *ctx);
+    /* Redis is away; `why` is for people.  Called once for each change. */
+    void (*on_down)(void *ctx, const char *why);
+    /* It cannot work at all: Redis too old, another holder of the id, a newer format.  The
+     * process should end with this message. */
+    void (*on_fatal)(void *ctx, const char *why);
+    /* A list of this name became non-empty.  Empty name: look for yourself (poll). */
+    void (*on_bell)(void *ctx, struct slice list);
+    void (*on_closed)(void *ctx); /* after node_close(): the memory is gone */
+};
+
+struct node_options {
+    struct io *io;
+    const struct redis_url *url;
+    struct slice prefix; /* "volley" */
+    unsigned partition;
+    struct slice id; /* [A-Za-z0-9._-]{1,64}, kept in the state directory by the caller */
+    /* Says where the id lives (machine and directory), 1..200 printable characters.  The
+     * caller holds a lock there: a former life with the same holder is dead for certain and
+     * is taken over at once; with another holder it is refused while its lease lasts. */
+    struct slice holder;
+    /* What this node can send with: "pool=a", "source=b", "route=c".  Submission refuses
+     * names that no node has announced. */
+    const struct slice *names;
+    size_t name_count;
+    int64_t expires_ms;  /* configuration's `expires`; 0 takes 2 days */
+    uint64_t max_memory; /* bytes; 0: 90 % of Redis' maxmemory */
+    uint64_t max_jobs;   /* 0: no limit */
+    bool single_node;    /* no other engine: never in doubt */
+    const struct node_ops *ops;
+    void *ctx;
+};
+
+/* NULL with a sentence in *why when the options are wrong. */
+struct node *node_new(const struct node_options *options, struct buf *why);
+
+/* Ends the life: everything owned by it goes back to its intakes (workers have closed their
+ * queues by then), then the connections close.  on_closed follows, after 5 s at the latest. */
+void node_close(struct node *n);
+
+/* ---- from any thread ---- */
+
+/* Writes the life ("<node>:<epoch>") and a NUL; 0 before the first registration.  The
+ * number returned changes whenever the life changes. */
+uint64_t node_life(const struct node *n, char out[NODE_LIFE_MAX]);
+/* False while the lease is in doubt.  `now_us` is monotonic (io_now_us). */
+bool node_may_start(const struct node *n, int64_t now_us);
+
+#endif

@@ -1,0 +1,166 @@
+/*
+ * queue.h - the queue as one worker sees it: claim, outcome, message.
+ *
+ * Pull with credit: a worker names lists (intakes and bins) and how many jobs and bytes it
+ * wants of each.  Claimed records are owned by the node in Redis until an outcome is given
+ * for each: done, deferred, parked in the bin of its site, or returned.
+ *
+ *   - Outcomes are gathered (100, or 10 ms), kept until Redis has acknowledged them and sent
+ *     again after a break; the functions recognise a repeated batch.
+ *   - A claim whose answer was lost is repeated and answers the same records.
+ *   - After a break, and after a new life, each job that the worker still holds is asked
+ *     for; on_lost() tells of those which are not ours any more.  Until then may_start is
+ *     false.
+ *
+ * A struct queue belongs to its worker's thread.  Jobs may be claimed by one worker and
+ * finished by another of the same process: ownership is the node's.  Nothing here blocks.
+ */
+#ifndef VOLLEY_QUEUE_QUEUE_H
+#define VOLLEY_QUEUE_QUEUE_H
+
+#include "engine/base/map.h"
+#include "engine/io/io.h"
+#include "queue/keys.h"
+#include "queue/node.h"
+#include "queue/record.h"
+#include "queue/redis.h"
+
+enum {
+    QUEUE_BATCH = 100,           /* outcomes in a call */
+    QUEUE_BATCH_US = 10 * 1000,  /* an outcome waits no longer than this */
+    QUEUE_CLAIM_JOBS_MAX = 200,  /* jobs in a claim, over all its lists */
+    QUEUE_CLAIM_LISTS_MAX = 100, /* lists in a claim */
+    QUEUE_POLL_US = 250 * 1000,  /* backstop of the doorbell */
+};
+
+struct queue;
+
+/* A job that the worker holds; embedded in the worker's own job. */
+struct queue_hold {
+    struct map_node node; /* key: the id, in `id` below */
+    uint32_t check;
+    uint8_t id_len;
+    char id[RECORD_ID_LEN_MAX];
+};
+
+/* What one list gave. */
+struct queue_got {
+    struct slice list; /* as wanted */
+    uint32_t jobs;     /* records given by on_record for it */
+    uint64_t left;     /* jobs that stay in the list; 0: forget it until on_list names it */
+};
+
+struct queue_ops {
+    /* Checked and ready: claim.  Called again after every break. */
+    void (*on_up)(void *ctx);
+    /* Redis is away: what is on the wire may finish, outcomes are kept, nothing is claimed. */
+    void (*on_down)(void *ctx);
+    /* A list is not empty.  Known ones may be told again.  The name is valid in the call. */
+    void (*on_list)(void *ctx, struct slice name);
+    /* One claimed record of wants[want], valid during the call; comes before on_claimed. */
+    void (*on_record)(void *ctx, size_t want, struct slice record);
+    /* The claim is over; another may be made.  err 0: `got` has an entry for each want. */
+    void (*on_claimed)(void *ctx, int err, const struct queue_got *got, size_t count);
+    /* This job is not ours any more: do not send it, forget it, give no outcome (one that
+     * is on the wire may finish and give its outcome, which is written as late).  The hold
+     * is dropped already. */
+    void (*on_lost)(void *ctx, struct queue_hold *hold);
+    void (*on_closed)(void *ctx); /* after queue_close(): the memory is gone */
+};
+
+struct queue_options {
+    struct io *io;
+    const struct redis_url *url;
+    struct slice prefix;
+    unsigned partition;
+    struct node *node;         /* borrowed; outlives the queue */
+    unsigned worker;           /* 0..1023, unique in the process */
+    uint64_t events_max_bytes; /* of the stream `events`, approximately; 0: 1 GB */
+    const struct queue_ops *ops;
+    void *ctx;
+};
+
+struct queue *queue_new(const struct queue_options *options, struct buf *why);
+
+/* Sends what is gathered, waits until it is acknowledged (at most `drain_us`), closes the
+ * connection; on_closed follows.  The worker has given an outcome for everything it holds. */
+void queue_close(struct queue *q, int64_t drain_us);
+
+/* Up, checked, lease not in doubt: a new transaction may start. */
+bool queue_may_start(const struct queue *q);
+
+/* ---- claim ---- */
+
+struct queue_want {
+    struct slice list;
+    uint32_t jobs;
+    uint32_t bytes; /* of records; at least one job is given all the same; 0: no limit */
+};
+
+/* Asks for jobs.  0, ERR_AGAIN (one is under way, or not up), ERR_LIMIT (over 200 jobs or 100
+ * lists), ERR_INVALID (not the name of a list).  The names are copied. */
+int queue_claim(struct queue *q, const struct queue_want *wants, size_t count);
+
+/* Looks for lists that became non-empty (on_list).  Cheap; runs by itself every 250 ms. */
+void queue_discover(struct queue *q);
+
+/* A doorbell rang for this list: on_list at once, or a look when the name is empty. */
+void queue_bell(struct queue *q, struct slice list);
+
+/* ---- holding ---- */
+
+/* Every job in the worker's memory is held, from on_record (or from its hand-over by another
+ * worker, who drops it) until its outcome is given. */
+void queue_hold_add(struct queue *q, struct queue_hold *hold, struct slice id);
+void queue_hold_drop(struct queue *q, struct queue_hold *hold);
+
+/* ---- outcomes: one for each job ---- */
+
+/* `event` is its event's JSON object without newline; empty: no event.  Everything given is
+ * copied.  `own_body`: the job carried its own body, which goes with the last recipient. */
+void queue_done(struct queue *q, struct slice id, struct slice event, bool own_body);
+
+/* Comes back at due_ms (unix); `record` is the new record (record_put_deferred). */
+void queue_defer(struct queue *q, struct slice id, struct slice record, enum job_class class,
+                 int64_t due_ms, struct slice event);
+
+/* Its site cannot take it now: to the end of bin:<lane>:<site>; submissions for `domain` go
+ * straight there from now on, until the bin was emptied. */
+void queue_park(struct queue *q, struct slice id, struct slice lane, struct slice domain,
+                struct slice site);
+
+/* Back to where it came from, in front, uncounted: bin:<lane>:<site>, or the intake when
+ * `site` is empty. */
+void queue_return(struct queue *q, struct slice id, struct slice lane, struct slice site);
+
+/* An event that is no job's outcome (`site`); travels with the next batch. */
+void queue_event(struct queue *q, struct slice event);
+
+/* Outcomes given and not yet acknowledged; the worker stops claiming when it grows large. */
+size_t queue_backlog(const struct queue *q);
+void queue_flush(struct queue *q); /* does not wait for the 10 ms */
+
+/* ---- messages ---- */
+
+struct queue_message {
+    struct slice eml;
+    struct slice from; /* envelope sender stored with it; may be empty: the null sender */
+};
+
+/* err 0: `m` is valid during the call.  ERR_NOTFOUND: no such message; other errors: later. */
+typedef void queue_message_fn(void *ctx, int err, const struct queue_message *m);
+
+/* The stored message `id`, or (own_body) the body of the job `id` (26 characters).  0, or
+ * ERR_AGAIN while Redis is away: no callback then. */
+int queue_fetch(struct queue *q, struct slice id, bool own_body, queue_message_fn *done, void *ctx);
+
+/* ---- figures ---- */
+
+struct queue_stats {
+    uint64_t claims, claimed, done, deferred, parked, returned, late, resent;
+    uint64_t events_dropped;
+};
+
+const struct queue_stats *queue_stats(const struct queue *q);
+
+#endif
