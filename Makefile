@@ -2,7 +2,9 @@
 
 VERSION   := 0.1.0
 BUILD     ?= build
-CC        ?= gcc
+ifeq ($(origin CC),default)
+CC        := gcc
+endif
 OPT       ?= -O2 -g
 # Another BoringSSL than Debian's: a directory with include/openssl and lib/lib{ssl,crypto}.*
 BORINGSSL ?=
@@ -10,6 +12,8 @@ BORINGSSL ?=
 SAN       ?=
 # How many compilers the targets that build by themselves (demo, test, ...) run at once.
 JOBS      ?= $(shell nproc)
+# V=1 shows whole commands.
+V         ?=
 PREFIX    ?= /usr/local
 DESTDIR   ?=
 
@@ -62,6 +66,9 @@ CFLAGS   := -std=gnu11 $(OPT) $(WARN) -fno-strict-aliasing -fstack-protector-str
             $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
 LDFLAGS  := -pthread -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN))
 
+Q         := $(if $(V),,@)
+say        = $(if $(V),,@printf '  %-4s %s\n' $(1) $(2))
+
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -92,13 +99,14 @@ with_deps = $(1) $(filter-out $(1),$(DEPS_$(1)))
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(if $(findstring engine/tls/,$<)$(findstring engine/message/,$<),$(TLS_CPPFLAGS)) $(CFLAGS) -MMD -MP -c $< -o $@
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(if $(findstring engine/tls/,$<)$(findstring engine/message/,$<),$(TLS_CPPFLAGS)) $(CFLAGS) -MMD -MP -c $< -o $@
 
 define module_rule
 $(call archive,$(notdir $(1))): $(call objs,$(call srcs,$(1))) $(BUILD)/lib/$(notdir $(1)).list
 	@mkdir -p $$(@D)
 	@rm -f $$@
-	ar rcsD $$@ $$(filter %.o,$$^)
+	$(Q)ar rcsD $$@ $$(filter %.o,$$^)
 $(call remember,$(BUILD)/lib/$(notdir $(1)).list,$(call objs,$(call srcs,$(1))))
 endef
 $(foreach m,$(MODULES),$(eval $(call module_rule,$(m))))
@@ -117,7 +125,8 @@ endef
 
 define program_rule # program, main file, module
 $(BUILD)/$(1): $(call objs,$(2)) $(call archives,$(call with_deps,$(3)))
-	$$(CC) $$(LDFLAGS) $$^ $(call libs,$(call with_deps,$(3))) -o $$@
+	$$(call say,LD,$$@)
+	$(Q)$$(CC) $$(LDFLAGS) $$^ $(call libs,$(call with_deps,$(3))) -o $$@
 	$$(one_libcrypto)
 endef
 $(eval $(call program_rule,volley,engine/main.c,cli))
@@ -140,7 +149,8 @@ define unit_rule # test source
 $(BUILD)/unit/$(patsubst tests/unit/%.c,%,$(1)): $(call objs,$(1)) \
     $(call archives,$(call with_deps,$(notdir $(patsubst %/,%,$(dir $(1))))))
 	@mkdir -p $$(@D)
-	$$(CC) $$(LDFLAGS) $$^ $(call libs,$(call with_deps,$(notdir $(patsubst %/,%,$(dir $(1)))))) -lcmocka -o $$@
+	$$(call say,LD,$$@)
+	$(Q)$$(CC) $$(LDFLAGS) $$^ $(call libs,$(call with_deps,$(notdir $(patsubst %/,%,$(dir $(1)))))) -lcmocka -o $$@
 endef
 $(foreach t,$(UNIT_SRCS),$(eval $(call unit_rule,$(t))))
 
@@ -151,7 +161,8 @@ DIALOGUE_BINS := $(if $(DIALOGUE_SRCS),$(BUILD)/dialogue/run)
 
 $(BUILD)/dialogue/run: $(call objs,$(DIALOGUE_SRCS)) $(call archives,$(call with_deps,smtp))
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) $^ $(call libs,$(call with_deps,smtp)) -o $@
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) $^ $(call libs,$(call with_deps,smtp)) -o $@
 
 # ---- fuzz targets: tests/fuzz/fuzz_*.c, built with clang by `make fuzz` ----------------------
 # The first line of each, "/* modules: smtp base */", says what it is linked with.
@@ -164,7 +175,8 @@ fuzz_modules = $(shell sed -n '1s|.*modules: *\(.*[a-z]\) *\*/.*|\1|p' $(1))
 define fuzz_rule # fuzz source, its modules
 $(BUILD)/fuzz/$(patsubst tests/fuzz/%.c,%,$(1)): $(call objs,$(1)) $(call archives,$(2))
 	@mkdir -p $$(@D)
-	$$(CC) $$(LDFLAGS) -fsanitize=fuzzer $$^ $(call libs,$(2)) -o $$@
+	$$(call say,LD,$$@)
+	$(Q)$$(CC) $$(LDFLAGS) -fsanitize=fuzzer $$^ $(call libs,$(2)) -o $$@
 endef
 $(foreach t,$(FUZZ_SRCS),$(eval $(call fuzz_rule,$(t),$(call fuzz_modules,$(t)))))
 endif
