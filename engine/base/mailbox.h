@@ -5,8 +5,8 @@
  * one exchange and turns it round, so what one sender pushed arrives in its order.  There is
  * no ABA problem: nothing is ever popped singly.
  */
-#ifndef VOLLEY_WORKER_MAILBOX_H
-#define VOLLEY_WORKER_MAILBOX_H
+#ifndef VOLLEY_BASE_MAILBOX_H
+#define VOLLEY_BASE_MAILBOX_H
 
 #include <stdatomic.h>
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 /*
  * mailbox.c - handing things from any thread to one thread, without locks.
  */
-#include "engine/worker/mailbox.h"
+#include "engine/base/mailbox.h"
 
 void mailbox_init(struct mailbox *m)
 {

@@ -1,7 +1,7 @@
 /*
  * test_mailbox.c - nothing is lost or reordered between threads (also run under TSan).
  */
-#include "engine/worker/mailbox.h"
+#include "engine/base/mailbox.h"
 
 #include "engine/base/list.h"
 #include "engine/base/mem.h"
