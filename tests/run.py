@@ -1,0 +1,407 @@
+"""run.py - builds and runs the parts of the tests, and counts.
+
+    tests/run.py PART...        parts: tidy unit dialogue asan tsan fuzz e2e
+
+`make test` and its smaller sisters call this.  Each part builds what it needs, runs its
+programs with a time limit, and shows a line for each with its count and time.  Failures
+are printed in full at the end, then the one line that says it all: "N passed, N failed",
+with ", N skipped" where something was.  The exit code is 1 when anything failed.
+
+A single test is one cmocka test, one dialogue file, one pytest item, one tidy rule or one
+fuzz target.  A program that dies, hangs or does not build is one failure more.
+
+Environment: VOLLEY_BUILD (build), VOLLEY_JOBS (2), FUZZ_SECONDS for each target (5), ONLY
+(a part of the name of the programs, dialogues or pytest items to run), MAKE.
+"""
+
+import concurrent.futures
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import xml.etree.ElementTree
+
+TOP = pathlib.Path(__file__).resolve().parent.parent
+BUILD = os.environ.get("VOLLEY_BUILD", "build")
+JOBS = int(os.environ.get("VOLLEY_JOBS") or 2)
+MAKE = os.environ.get("MAKE", "make")
+ONLY = os.environ.get("ONLY", "")
+PYTHON = sys.executable
+
+PROGRAM_LIMIT_S = 120  # for one unit test program; sanitizers get three times that
+E2E_LIMIT_S = 600
+
+SANITIZER_ENV = {
+    "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:strict_string_checks=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1",
+    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
+}
+
+
+class Outcome:
+    """What one program's tests came to."""
+
+    def __init__(self, name):
+        self.name = name
+        self.passed = 0
+        self.failed = []  # names
+        self.skipped = []  # "name: reason"
+        self.output = ""
+        self.seconds = 0.0
+
+
+class Tally:
+    """All outcomes so far; prints progress."""
+
+    def __init__(self):
+        self.outcomes = []
+        self.parts = []
+        self.lock = threading.Lock()
+
+    def add(self, outcome):
+        with self.lock:
+            self.outcomes.append(outcome)
+            text = f"{outcome.passed} passed"
+            if outcome.failed:
+                text += f", {len(outcome.failed)} FAILED"
+            if outcome.skipped:
+                text += f", {len(outcome.skipped)} skipped"
+            print(f"  {outcome.name:<40} {text:<28} {outcome.seconds:6.1f} s", flush=True)
+
+    def broken(self, name, output):
+        """Something that should have given tests gave none."""
+        outcome = Outcome(name)
+        outcome.failed.append(name)
+        outcome.output = output
+        self.add(outcome)
+
+    def report(self):
+        failed = [o for o in self.outcomes if o.failed]
+        skips = [s for o in self.outcomes for s in o.skipped]
+        for outcome in failed:
+            print(f"\n==== {outcome.name}: failed: {', '.join(outcome.failed)}")
+            print(outcome.output.rstrip())
+        if skips:
+            print("\nskipped:")
+            for text in sorted(set(skips)):
+                print(f"  {text}")
+        print("\ntime: " + ", ".join(f"{name} {seconds:.0f} s" for name, seconds in self.parts))
+        passed = sum(o.passed for o in self.outcomes)
+        line = f"{passed} passed, {sum(len(o.failed) for o in failed)} failed"
+        if skips:
+            line += f", {len(skips)} skipped"
+        print(line, flush=True)
+        return 1 if failed or not passed else 0
+
+
+TALLY = Tally()
+
+
+def run(command, limit_s, env=None, on_line=None, gentle=False):
+    """Runs a program in a process group of its own and returns (exit code, output).
+
+    After limit_s the group is killed and the code is None; `gentle` interrupts it first, so
+    that it can take down what it started.  What the program left in its group goes too.
+    """
+    process = subprocess.Popen(
+        command, cwd=TOP, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+    late = threading.Event()
+
+    def end():
+        late.set()
+        if gentle:
+            os.killpg(process.pid, signal.SIGINT)
+            for _ in range(200):
+                if process.poll() is not None:
+                    break
+                time.sleep(0.1)
+        kill_group(process.pid)
+
+    timer = threading.Timer(limit_s, end)
+    timer.start()
+    lines = []
+    try:
+        for raw in process.stdout:
+            line = raw.decode("utf-8", "replace")
+            lines.append(line)
+            if on_line:
+                on_line(line.rstrip("\n"))
+        process.wait()
+    finally:
+        timer.cancel()
+        kill_group(process.pid)
+    output = "".join(lines)
+    if late.is_set():
+        return None, output + f"\n(ended after {limit_s} s)\n"
+    return process.returncode, output
+
+
+def kill_group(pid):
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def how_it_ended(code):
+    if code is None:
+        return "timed out"
+    if code < 0:
+        return f"killed by {signal.Signals(-code).name}"
+    return f"exit {code}"
+
+
+# ---- reading counts ----------------------------------------------------------------------
+
+CMOCKA = re.compile(r"^\[ *(RUN|OK|FAILED|SKIPPED|ERROR|LINE) *\] *(.*)$")
+TAP = re.compile(r"^(ok|not ok)\b *\d* *-? *(.*)$")
+
+
+def count_lines(outcome, output, code):
+    """Counts cmocka's "[ OK ] name" lines and TAP's "ok name" lines in one program's output.
+
+    A cmocka test that was begun and neither passed nor skipped has failed, however the
+    program ended: standard error and output may come in any order.
+    """
+    begun, ended = [], []
+    for line in output.splitlines():
+        cmocka = CMOCKA.match(line)
+        tap = TAP.match(line)
+        if cmocka:
+            word, name = cmocka.groups()
+            if word == "RUN":
+                begun.append(name)
+            elif word == "OK":
+                ended.append(name)
+                outcome.passed += 1
+            elif word == "SKIPPED" and name in begun:
+                ended.append(name)
+                outcome.skipped.append(f"{outcome.name}: {name}")
+        elif tap:
+            name, _, note = tap.group(2).partition(" # ")
+            if note.lower().startswith("skip"):
+                outcome.skipped.append(f"{outcome.name}: {name}: {note[4:].strip()}")
+            elif tap.group(1) == "ok":
+                outcome.passed += 1
+            else:
+                outcome.failed.append(name)
+    for name in ended:
+        if name in begun:
+            begun.remove(name)
+    outcome.failed += begun
+    nothing = not outcome.passed and not outcome.failed and not outcome.skipped
+    if (code != 0 and not outcome.failed) or nothing:
+        outcome.failed.append(f"{outcome.name} ({how_it_ended(code)})")
+
+
+def run_program(command, name, limit_s, env=None):
+    outcome = Outcome(name)
+    start = time.monotonic()
+    code, output = run(command, limit_s, env)
+    outcome.seconds = time.monotonic() - start
+    outcome.output = output + ("" if code == 0 else f"({how_it_ended(code)})\n")
+    count_lines(outcome, output, code)
+    TALLY.add(outcome)
+
+
+# ---- building ----------------------------------------------------------------------------
+
+
+def make(what, *args):
+    """Builds; False (and a failure) when that did not work."""
+    env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    start = time.monotonic()
+    done = subprocess.run(
+        [MAKE, f"-j{JOBS}", "--no-print-directory", *args], cwd=TOP, env=env,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    output = done.stdout.decode("utf-8", "replace")
+    if done.returncode != 0:
+        TALLY.broken(f"{what}: build", output)
+        return False
+    print(f"  (built in {time.monotonic() - start:.1f} s)", flush=True)
+    return True
+
+
+def in_parallel(jobs):
+    """Runs argument lists of run_program(), JOBS at a time."""
+    with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
+        for future in [pool.submit(run_program, *job) for job in jobs]:
+            future.result()
+
+
+def unit_names():
+    sources = sorted((TOP / "tests/unit").glob("*/test_*.c"))
+    names = [str(s.relative_to(TOP / "tests").with_suffix("")) for s in sources]
+    return [n for n in names if ONLY in n]
+
+
+# ---- parts -------------------------------------------------------------------------------
+
+
+def unit_jobs(build, prefix="", wrap=(), env=None, slow=1):
+    return [([*wrap, f"{build}/{n}"], prefix + n, PROGRAM_LIMIT_S * slow, env)
+            for n in unit_names()]
+
+
+def dialogue_jobs(build, prefix="", wrap=(), env=None, slow=1):
+    if not list((TOP / "tests/dialogue").glob("*.c")):
+        return []
+    files = [str(f.relative_to(TOP)) for f in sorted((TOP / "tests/dialogue").glob("**/*.smtp"))]
+    files = [f for f in files if ONLY in f]
+    if not files:
+        return []
+    return [([*wrap, f"{build}/dialogue/run", *files], prefix + "dialogue",
+             PROGRAM_LIMIT_S * slow, env)]
+
+
+def part_unit():
+    names = [f"{BUILD}/{n}" for n in unit_names()]
+    if make("unit", f"BUILD={BUILD}", *names):
+        in_parallel(unit_jobs(BUILD))
+
+
+def part_dialogue():
+    if make("dialogue", f"BUILD={BUILD}", "test-bins"):
+        in_parallel(dialogue_jobs(BUILD))
+
+
+def sanitized(name, flags, wrap=()):
+    build = f"{BUILD}/{name}"
+    if make(name, f"BUILD={build}", f"SAN={flags}", "OPT=-O1 -g", "test-bins"):
+        both = [f(build, f"{name}/", wrap, SANITIZER_ENV, 3) for f in (unit_jobs, dialogue_jobs)]
+        in_parallel(both[0] + both[1])
+
+
+def part_asan():
+    sanitized("asan", "address,undefined")
+
+
+def part_tsan():
+    # The thread sanitizer of gcc 12 cannot map its shadow when the kernel places programs
+    # with more than 28 random bits.
+    sanitized("tsan", "thread", ("setarch", "--addr-no-randomize"))
+
+
+def part_tidy():
+    run_program([PYTHON, "tests/tidy.py"], "tidy", 120, {"VOLLEY_BUILD": BUILD})
+
+
+def part_fuzz():
+    if not shutil.which("clang"):
+        skipped = Outcome("fuzz")
+        skipped.skipped.append("fuzz: clang is not installed")
+        TALLY.add(skipped)
+        return
+    targets = [s.stem for s in sorted((TOP / "tests/fuzz").glob("fuzz_*.c")) if ONLY in s.stem]
+    build = f"{BUILD}/clang"
+    if not targets or not make("fuzz", f"BUILD={build}", "CC=clang", "FUZZING=1", "OPT=-O1 -g",
+                               "SAN=fuzzer-no-link,address,undefined", "fuzz-bins"):
+        return
+    with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
+        list(pool.map(lambda t: fuzz_one(build, t), targets))
+
+
+def fuzz_one(build, target):
+    name = target.removeprefix("fuzz_")
+    grown = TOP / build / "corpus" / name  # what the fuzzer finds; the seeds stay as they are
+    found = TOP / "tests/fuzz/found"
+    grown.mkdir(parents=True, exist_ok=True)
+    found.mkdir(exist_ok=True)
+    seeds = TOP / "tests/fuzz/corpus" / name
+    command = [f"{build}/fuzz/{target}", str(grown)] + ([str(seeds)] if seeds.is_dir() else [])
+    seconds = int(os.environ.get("FUZZ_SECONDS") or 5)
+    command += [f"-max_total_time={seconds}", f"-artifact_prefix={found}/{name}-", "-timeout=10",
+                "-rss_limit_mb=2048", "-print_final_stats=1"]
+    words = TOP / "tests/fuzz/dict" / f"{name}.dict"
+    if words.exists():
+        command.append(f"-dict={words}")
+    outcome = Outcome(f"fuzz/{name}")
+    start = time.monotonic()
+    code, output = run(command, seconds + 60, SANITIZER_ENV)
+    outcome.seconds = time.monotonic() - start
+    if code == 0:
+        outcome.passed = 1
+        runs = re.search(r"number_of_executed_units: (\d+)", output)
+        if runs:
+            outcome.name += f" ({int(runs.group(1)):,} runs)"
+    else:
+        outcome.failed.append(outcome.name)
+        outcome.output = output[-8000:] + f"({how_it_ended(code)})\n"
+    TALLY.add(outcome)
+
+
+def part_e2e():
+    if not make("e2e", f"BUILD={BUILD}", "all"):
+        return
+    report = TOP / BUILD / "e2e.xml"
+    report.unlink(missing_ok=True)
+    command = [PYTHON, "-m", "pytest", "-v", "-p", "no:cacheprovider", "--durations=5",
+               f"--junitxml={report}", "tests/e2e"] + (["-k", ONLY] if ONLY else [])
+    start = time.monotonic()
+
+    def show(line):
+        word = re.search(r"(\S+::\S.*?) (PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS)", line)
+        if word:
+            name = word.group(1).removeprefix("tests/e2e/")
+            print(f"  {name:<68} {word.group(2).lower()}", flush=True)
+
+    code, output = run(command, E2E_LIMIT_S, {"VOLLEY_BUILD": BUILD}, show, gentle=True)
+    outcome = Outcome("e2e")
+    outcome.output = output
+    try:
+        count_junit(outcome, report)
+    except (OSError, xml.etree.ElementTree.ParseError):
+        pass
+    if code not in (0, 1) or (code == 1 and not outcome.failed):
+        outcome.failed.append(f"pytest ({how_it_ended(code)})")
+    outcome.seconds = time.monotonic() - start
+    TALLY.add(outcome)
+
+
+def count_junit(outcome, path):
+    for case in xml.etree.ElementTree.parse(path).getroot().iter("testcase"):
+        name = f"{case.get('classname', '').split('.')[-1]}::{case.get('name')}"
+        skip = case.find("skipped")
+        if case.find("failure") is not None or case.find("error") is not None:
+            outcome.failed.append(name)
+        elif skip is not None:
+            outcome.skipped.append(f"e2e/{name}: {skip.get('message')}")
+        else:
+            outcome.passed += 1
+
+
+PARTS = {
+    "tidy": part_tidy,
+    "unit": part_unit,
+    "dialogue": part_dialogue,
+    "asan": part_asan,
+    "tsan": part_tsan,
+    "fuzz": part_fuzz,
+    "e2e": part_e2e,
+}
+
+
+def main(names):
+    unknown = [n for n in names if n not in PARTS]
+    if not names or unknown:
+        print(f"usage: run.py {'|'.join(PARTS)} ...", file=sys.stderr)
+        return 2
+    for number, name in enumerate(names, 1):
+        print(f"[{number}/{len(names)}] {name}", flush=True)
+        start = time.monotonic()
+        PARTS[name]()
+        TALLY.parts.append((name, time.monotonic() - start))
+    return TALLY.report()
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
