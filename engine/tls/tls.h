@@ -117,7 +117,8 @@ int tls_stream_start(struct tls_stream *t, struct buf *out);
 
 /* Takes in all of `data`: goes on with the handshake, appends plaintext to *plain and what
  * must be sent to *out.  0, or ERR_TLS (plaintext decrypted before the fault stands in
- * *plain).  Look at tls_stream_state() afterwards.  Plaintext is never longer than `data`. */
+ * *plain).  Look at tls_stream_state() afterwards.  *plain grows by at most one record (16 KB)
+ * more than `data` has. */
 int tls_stream_feed(struct tls_stream *t, struct slice data, struct buf *plain, struct buf *out);
 
 /* Encrypts iov[0..count) and appends it to *out, in records as large as possible.  The state
