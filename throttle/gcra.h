@@ -7,16 +7,16 @@
  *
  * Held, whatever the calls (n is 1 for messages; see gcra_take for others):
  *   - in any window of one second at most count/period * 1 s + burst events;
- *   - no more than `burst` events back to back: at the start, after idling, after the clock
- *     jumped or the thread was stalled, after the rate changed.  A new bucket is empty of
- *     burst: a restart does not earn one.
- *   - while work is always there, within 1 % of the rate over 60 s, although no timer fires on
- *     the microsecond.
+ *   - after the start, idling, a stall or a change of the rate no more than `burst` events back
+ *     to back.  A new bucket is empty of burst: a restart does not earn one.
+ *   - while work is always there, within 1 % of the rate over 60 s (or one event), although no
+ *     timer fires on the microsecond.
  *
- * The last two pull against each other.  An event that waited for its time and comes GCRA_SLACK_US
- * late at most does not push the later ones back; one that comes later, or that did not wait,
- * starts from its own time.  To keep the bound on a second in spite of that, rates above about
- * 200/s are run up to GCRA_SLACK_US per second (0.5 %) below what is written.
+ * The first and the last pull against each other: what a late timer lost must be made up for, but
+ * never so much that a second holds too many.  So lateness counts up to GCRA_SLACK_US, only for
+ * work that waited, and only when the thread was not away for longer than GCRA_STALL_US; and
+ * where the slack would break the bound on a second (rates above 200/s, and some that leave next
+ * to nothing of a second over) the rate is run at most 0.5 % below what is written.
  */
 #ifndef VOLLEY_THROTTLE_GCRA_H
 #define VOLLEY_THROTTLE_GCRA_H
@@ -25,7 +25,7 @@
 
 #include <stdbool.h>
 
-enum { GCRA_SLACK_US = 5000 };
+enum { GCRA_SLACK_US = 5000, GCRA_STALL_US = 50000 };
 
 struct gcra {
     /* One event takes step_num / step_den microseconds; step_den 0: unlimited. */
@@ -34,23 +34,32 @@ struct gcra {
     int64_t ready_us;    /* earliest time of the next event: this many microseconds ... */
     uint64_t ready_frac; /* ... and this many step_den-ths of one */
     uint32_t spare;      /* events beyond the first that may go back to back: burst - 1 */
-    bool waiting;        /* somebody asked and was told to wait */
+    bool waiting;        /* work was told to wait for ready_us */
 };
 
 /* An empty bucket: one event may go now, a burst has to be earned. */
 void gcra_init(struct gcra *g, const struct rate *rate, int64_t now_us);
 
 /* Changes the rate.  What was waited counts in proportion: half of the old interval is half of
- * the new one; spare events stay spare up to the new burst. */
+ * the new one; spare events stay spare up to the new burst.  The same rate changes nothing. */
 void gcra_change(struct gcra *g, const struct rate *rate, int64_t now_us);
 
-bool gcra_unlimited(const struct gcra *g);
+static inline bool gcra_unlimited(const struct gcra *g)
+{
+    return g->step_den == 0;
+}
 
-/* When the next event may go; not later than now_us means now. */
-int64_t gcra_ready_at(const struct gcra *g, int64_t now_us);
+/* When the next event may go; INT64_MIN when unlimited.  Not later than now: it may go now. */
+static inline int64_t gcra_ready_at(const struct gcra *g)
+{
+    return gcra_unlimited(g) ? INT64_MIN : g->ready_us + (g->ready_frac > 0);
+}
 
-/* Notes that work waits for gcra_ready_at(): lateness is then made up for, see above. */
-void gcra_wait(struct gcra *g);
+/* Notes that work waits for gcra_ready_at(): lateness then counts, see above. */
+static inline void gcra_wait(struct gcra *g)
+{
+    g->waiting = true;
+}
 
 /* Counts n events that go now, in one piece; asserts that gcra_ready_at() <= now_us.  With
  * n > 1 (bytes of a letter, recipients of a transaction) the piece goes when its first event may

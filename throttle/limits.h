@@ -38,7 +38,7 @@ struct limits {
     struct rate connection_rate;         /* connections opened */
     struct rate bytes_rate;              /* bytes of letters */
     uint32_t messages_per_connection;    /* 0: unlimited */
-    int64_t connection_age_us;           /* 0: unlimited */
+    int64_t connection_age;              /* microseconds; 0: unlimited */
     uint32_t recipients_per_transaction; /* at least 1 */
     int pipeline;                        /* enum limit_pipeline */
     /* Where each value was written, such as "limits.google.rate, volley.yaml:12"; borrowed.
