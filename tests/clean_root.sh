@@ -8,8 +8,8 @@
 # Needs root, debootstrap and the network.  The commit HEAD is what is tested.  A base root
 # is made once for each suite and kept as a tarball in $CLEAN_ROOT_CACHE
 # (~/.cache/volley-roots); roots for checks live in $CLEAN_ROOT_WORK (/var/tmp) and are
-# removed at the end unless KEEP=1.  Package sources, proxy and credentials are those of this machine, with the
-# suite's name put in; they are copied at run time only.
+# removed at the end unless KEEP=1.  Package sources, proxy and credentials are those of
+# this machine, with the suite's name put in; they are copied at run time only.
 #
 # A check runs in its own mount and process namespace: nothing stays mounted or running.
 set -eu
@@ -37,7 +37,8 @@ run_inside() {
     done
     # Someone who types `make demo` has make, and sudo unless he is root.
     $enter apt-get update -q
-    $enter DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends make sudo
+    $enter DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -q --no-install-recommends make sudo
     case $check in
     demo) $enter HOME=/root make -C /root/volley demo ;;
     test) $enter HOME=/root make -C /root/volley test ;;
