@@ -14,8 +14,13 @@
  *
  * After io_close() nothing but on_close is called for that stream.  The owner calls
  * io_close() after on_open with an error and after on_end as well: closing is his decision
- * and his only duty.  Teardown never drops a FIN: what was written before io_close() is
- * still delivered by the kernel, the receive is ended first, the descriptor closed last.
+ * and his only duty; closing twice is harmless.  Teardown never drops a FIN: a write in
+ * flight at io_close() gets IO_FLUSH_US to finish, then our FIN is sent, then what the peer
+ * still sends is read and thrown away until its FIN, at most IO_LINGER_US long (closing over
+ * unread data would send a reset, which may destroy our last words on their way), and the
+ * descriptor is closed last.
+ *
+ * No callback ever runs inside a call of the owner's: all of them come from io_tick().
  *
  * Errors are negative ERR_* (engine/base/err.h).
  */
@@ -25,10 +30,13 @@
 #include "engine/base/slice.h"
 #include "engine/base/wheel.h"
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
 struct io;
+
+enum { IO_FLUSH_US = 5 * 1000 * 1000, IO_LINGER_US = 1000 * 1000 };
 
 enum io_backend { IO_AUTO, IO_URING, IO_EPOLL };
 
@@ -37,7 +45,8 @@ struct io_options {
     unsigned streams_max;    /* sizes the rings; 0 takes 16384 */
 };
 
-/* A new loop, or NULL with *err set.  IO_URING fails where the kernel refuses io_uring. */
+/* A new loop of the calling thread, or NULL with *err set.  IO_URING fails where the kernel
+ * refuses io_uring, and logs why. */
 struct io *io_new(const struct io_options *options, int *err);
 void io_free(struct io *io); /* every stream, listener and watch must be closed by now */
 enum io_backend io_backend(const struct io *io); /* IO_URING or IO_EPOLL */
@@ -53,6 +62,17 @@ struct wheel *io_wheel(struct io *io);
 /* Makes io_tick() of the owning thread return soon.  From any thread or signal handler;
  * many calls before the loop wakes cost one write. */
 void io_wake(struct io *io);
+
+/* Counts since io_new(). */
+struct io_stats {
+    uint64_t ticks;
+    uint64_t enters;      /* system calls that submit or wait */
+    uint64_t completions; /* CQEs, or epoll events */
+    uint64_t enobufs;     /* receives that ran out of buffers and were armed again */
+    uint64_t overflows;   /* ticks that found the completion queue overflown */
+};
+
+struct io_stats io_stats(const struct io *io);
 
 /* ---- streams ---- */
 
@@ -70,12 +90,19 @@ struct io_stream {
     struct io *io;
     const struct io_stream_ops *ops;
     int fd;
-    uint8_t state; /* backend's business from here on */
-    uint8_t flags;
-    uint16_t inflight;
+    uint8_t state; /* our business from here on */
+    int8_t open_err;
+    int8_t write_err;
+    int8_t end_err;
+    uint16_t flags;
+    uint16_t inflight; /* operations the kernel holds */
     uint32_t slot;
-    struct msghdr message; /* the write in flight */
-    struct list link;
+    union {
+        struct msghdr message;  /* the write in flight: what is left of it */
+        struct sockaddr_in6 to; /* while connecting */
+    };
+    size_t written;     /* of message.msg_iov[0] */
+    struct timer timer; /* limits connecting, then closing */
 };
 
 struct io_connect_options {
@@ -84,13 +111,15 @@ struct io_connect_options {
     int64_t timeout_us; /* 0: the kernel's own */
 };
 
-/* Starts to connect; on_open follows.  An error returned at once (no descriptors, address
- * family unknown, source address not ours) means that no callback will come. */
+/* Starts to connect by IPv4, IPv6 or a unix-domain socket; on_open follows.  An error
+ * returned at once (no descriptors, address family unknown, source address not ours) means
+ * that no callback will come. */
 int io_connect(struct io *io, struct io_stream *s, const struct io_stream_ops *ops,
                const struct sockaddr *to, socklen_t to_len,
                const struct io_connect_options *options);
 
-/* Takes over a connected socket; on_open is not called.  Starts to read. */
+/* Takes over a connected socket; on_open is not called.  Starts to read.  On error the
+ * socket stays the caller's. */
 int io_adopt(struct io *io, struct io_stream *s, const struct io_stream_ops *ops, int fd);
 
 /* Writes all of iov[0..count); on_write follows.  count is 1..IO_IOV_MAX.  Asserts that no
@@ -112,12 +141,13 @@ struct io_listener {
     /* `fd` is the callee's; `peer` is valid during the call. */
     void (*on_accept)(struct io_listener *l, int fd, const struct sockaddr *peer);
     void (*on_close)(struct io_listener *l);
-    uint8_t state;
+    uint8_t state; /* our business from here on */
     uint16_t inflight;
     uint32_t slot;
+    struct timer timer; /* pauses accepting when descriptors run out */
 };
 
-/* Takes over a listening socket of the caller's. */
+/* Takes over a listening socket; on error it stays the caller's. */
 int io_listen(struct io *io, struct io_listener *l, int fd);
 void io_listener_close(struct io_listener *l); /* on_close follows */
 
@@ -129,12 +159,13 @@ struct io_watch {
     void (*on_ready)(struct io_watch *w, unsigned events); /* POLLIN, POLLOUT, POLLERR, ... */
     void (*on_close)(struct io_watch *w);
     unsigned events;
-    uint8_t state;
+    uint8_t state; /* our business from here on */
     uint16_t inflight;
     uint32_t slot;
 };
 
-/* Level-triggered for POLLIN and POLLOUT: called again while the descriptor stays ready. */
+/* Level-triggered for POLLIN and POLLOUT: called again while the descriptor stays ready.
+ * With `events` 0 nothing is reported.  A descriptor can be watched once per loop. */
 int io_watch_add(struct io *io, struct io_watch *w, int fd, unsigned events);
 void io_watch_change(struct io_watch *w, unsigned events);
 void io_watch_remove(struct io_watch *w); /* on_close follows */
