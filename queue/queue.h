@@ -57,8 +57,9 @@ struct queue_ops {
     void (*on_down)(void *ctx);
     /* A list is not empty.  Known ones may be told again.  The name is valid in the call. */
     void (*on_list)(void *ctx, struct slice name);
-    /* One claimed record of wants[want], valid during the call; comes before on_claimed. */
-    void (*on_record)(void *ctx, size_t want, struct slice record);
+    /* One claimed record of wants[want]; it and its bytes are valid during the call.  Comes
+     * before on_claimed.  What cannot be decoded is put aside in Redis (`broken`) and logged. */
+    void (*on_record)(void *ctx, size_t want, const struct job_record *record);
     /* The claim is over; another may be made.  err 0: `got` has an entry for each want. */
     void (*on_claimed)(void *ctx, int err, const struct queue_got *got, size_t count);
     /* This job is not ours any more: do not send it, forget it, give no outcome (one that
