@@ -69,7 +69,8 @@ enum {
     SERVER_RECIPIENTS_MAX = 1000,        /* unless options say otherwise */
     SERVER_SIZE_MAX = 100 * 1024 * 1024, /* likewise */
     SERVER_HEADER_MAX = 64 * 1024,
-    SERVER_ERRORS_MAX = 100 /* bad commands, then 421 */
+    SERVER_ERRORS_MAX = 100,  /* bad commands without a message between, then 421 */
+    SERVER_HELD_MAX = 1 << 30 /* copies of content in all sessions of a thread */
 };
 
 /* ---- what comes out ---- */
@@ -169,12 +170,15 @@ struct server {
     bool spoiled; /* a BDAT failed: nothing but RSET helps (RFC 3030 2) */
     bool chunked; /* this transaction uses BDAT */
     bool body8, utf8;
-    bool line_skip; /* dropping the rest of an overlong line */
-    bool answered;  /* the body was answered before its end */
-    bool last;      /* this chunk is the last */
-    bool swallow;   /* this chunk is dropped */
-    bool unsent;    /* an answer that must be waited for is not on the wire yet */
-    bool after_dot; /* the input at hand continues behind a message */
+    bool line_skip;    /* dropping the rest of an overlong line */
+    bool answered;     /* the body was answered before its end */
+    bool last;         /* this chunk is the last */
+    bool swallow;      /* this chunk is dropped */
+    bool starved;      /* SERVER_HELD_MAX was reached */
+    bool refused;      /* by the banner: nothing but QUIT helps (RFC 5321 3.1) */
+    bool mail_refused; /* RCPT and DATA that follow a refused MAIL are no fault of the client */
+    bool unsent;       /* an answer that must be waited for is not on the wire yet */
+    bool after_dot;    /* the input at hand continues behind a message */
     bool header_over;
     uint8_t content_tail; /* of the last two bytes kept: 1 after CR, 2 after CRLF */
     uint32_t errors;
@@ -184,6 +188,7 @@ struct server {
     uint64_t next_id;
     uint64_t body_len;
     uint64_t chunk_left;
+    uint64_t held;              /* of stats->held */
     struct server_verdict body; /* pending SERVER_BODY verdict; body_at 0: none */
     struct scan scan;
     struct buf line;     /* the beginning of a command line, when it came in pieces */

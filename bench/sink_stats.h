@@ -57,6 +57,7 @@ struct sink_stats {
     uint64_t open_peak;
     int64_t first_us; /* monotonic time of the first and the last message; 0: none */
     int64_t last_us;
+    uint64_t held; /* bytes of content kept in sessions of this thread; its own business */
 };
 
 static inline uint64_t sink_stats_get(const struct sink_stats *s, enum sink_stat which)
