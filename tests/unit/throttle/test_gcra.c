@@ -277,6 +277,21 @@ static void test_no_burst_after_stall(void **state)
     assert_in_range(late, 20, 26);
 }
 
+/* Lateness counts for work that waited; nobody waited here. */
+static void test_late_without_waiting(void **state)
+{
+    const struct rate rate = {5000, SECOND, 1};
+    struct gcra g;
+
+    (void)state;
+    gcra_init(&g, &rate, 0);
+    gcra_take(&g, 0, 1);
+    assert_int_equal(back_to_back(&g, 3000), 1);
+    gcra_wait(&g); /* waits, goes in time, and then there is nothing more to send */
+    gcra_take(&g, gcra_ready_at(&g), 1);
+    assert_int_equal(back_to_back(&g, gcra_ready_at(&g) + 3000), 1);
+}
+
 static void test_clock_that_stands_still(void **state)
 {
     const struct rate rate = {500, SECOND, 1};
@@ -398,6 +413,7 @@ int main(void)
         cmocka_unit_test(test_any_second_bounded),
         cmocka_unit_test(test_no_burst_at_start_and_after_idle),
         cmocka_unit_test(test_no_burst_after_stall),
+        cmocka_unit_test(test_late_without_waiting),
         cmocka_unit_test(test_clock_that_stands_still),
         cmocka_unit_test(test_change_of_rate),
         cmocka_unit_test(test_changes_keep_the_bound),
