@@ -165,8 +165,9 @@ bool stream_advance(struct io_stream *s, size_t len);
 
 /* peer NULL: ask the socket. */
 void listener_accepted(struct io_listener *l, int fd, const struct sockaddr *peer);
-/* Accepting failed for lack of something: tries again after a pause. */
-void listener_starved(struct io_listener *l, int errno_value);
+/* Accepting failed.  False when for lack of something of ours, such as descriptors: accepting
+ * has to stop, and backend->listen() is called after a pause. */
+bool listener_failed(struct io_listener *l, int errno_value);
 void listener_settle(struct io_listener *l);
 void listener_later(struct io_listener *l, unsigned what);
 

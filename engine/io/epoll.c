@@ -13,6 +13,7 @@
 #include "engine/io/socket.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -170,6 +171,12 @@ static void stream_event(struct io_stream *s, unsigned events)
 
 static int epoll_listen(struct io_listener *l)
 {
+    int flags = fcntl(l->fd, F_GETFL);
+
+    /* A connection that waited may be gone again by the time we accept. */
+    if (flags < 0 || fcntl(l->fd, F_SETFL, flags | O_NONBLOCK) != 0) {
+        return err_from_errno(errno);
+    }
     return control(l->io, EPOLL_CTL_ADD, l->fd, l->slot, EPOLLIN);
 }
 
@@ -187,14 +194,12 @@ static void listener_event(struct io_listener *l)
         int fd = accept4(l->fd, (struct sockaddr *)&peer, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd >= 0) {
             listener_accepted(l, fd, (const struct sockaddr *)&peer);
-        } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-            int reason = errno;
-            epoll_listen_stop(l);
-            listener_starved(l, reason);
-            return;
         } else if (errno == EAGAIN) {
             return;
-        } /* else: that connection is dead already (accept(2), "Error handling") */
+        } else if (!listener_failed(l, errno)) {
+            epoll_listen_stop(l);
+            return;
+        }
     }
 }
 

@@ -3,24 +3,47 @@
  */
 #include "engine/base/clock.h"
 #include "engine/base/err.h"
+#include "engine/base/log.h"
 #include "engine/base/mem.h"
 #include "engine/base/panic.h"
 #include "engine/io/backend.h"
+#include "engine/io/refusal.h"
 
 #include <errno.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+/* One line a process: every worker meets the same refusal. */
+static void report_refusal(int errno_value, bool fatal)
+{
+    static atomic_flag reported = ATOMIC_FLAG_INIT;
+
+    if (atomic_flag_test_and_set(&reported)) {
+        return;
+    }
+    struct refusal refusal = refusal_look(errno_value);
+    struct buf why = BUF_EMPTY;
+    refusal_explain(&why, &refusal);
+    if (fatal) {
+        log_error("io_uring is refused: " SLICE_FMT, SLICE_ARG(buf_slice(&why)));
+    } else {
+        log_warn("io_uring is refused, epoll takes its place: " SLICE_FMT,
+                 SLICE_ARG(buf_slice(&why)));
+    }
+    buf_fini(&why);
+}
+
 static int open_backend(struct io *io, const struct io_options *options)
 {
-    int err;
-
     if (options->backend == IO_EPOLL) {
         return epoll_open(io);
     }
-    err = uring_open(io, options);
-    if (err != 0 && options->backend == IO_AUTO) {
-        err = epoll_open(io);
+    int err = uring_open(io, options);
+    if (err != 0) {
+        report_refusal(-err, options->backend == IO_URING);
+        if (options->backend == IO_AUTO) {
+            err = epoll_open(io);
+        }
     }
     return err;
 }

@@ -6,10 +6,11 @@
 #include "engine/io/backend.h"
 #include "engine/io/socket.h"
 
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { STARVED_PAUSE_US = 100 * 1000 };
+enum { FAILED_PAUSE_US = 100 * 1000 };
 
 static void resume(struct timer *t, int64_t now_us)
 {
@@ -17,7 +18,7 @@ static void resume(struct timer *t, int64_t now_us)
 
     (void)now_us;
     if (l->io->backend->listen(l) != 0) {
-        wheel_arm(&l->io->wheel, &l->timer, clock_mono_us() + STARVED_PAUSE_US);
+        wheel_arm(&l->io->wheel, &l->timer, clock_mono_us() + FAILED_PAUSE_US);
     }
 }
 
@@ -56,13 +57,38 @@ void listener_accepted(struct io_listener *l, int fd, const struct sockaddr *pee
     l->on_accept(l, fd, peer);
 }
 
-void listener_starved(struct io_listener *l, int errno_value)
+/* The connection that was to be accepted is at fault, and the next one may be fine
+ * (accept(2), "Error handling"). */
+static bool is_of_connection(int errno_value)
 {
-    if (l->state == HANDLE_OPEN) {
-        log_warn("accepting connections pauses for %d ms: %s", STARVED_PAUSE_US / 1000,
-                 strerror(errno_value));
-        wheel_arm(&l->io->wheel, &l->timer, clock_mono_us() + STARVED_PAUSE_US);
+    switch (errno_value) {
+    case ECONNABORTED:
+    case EINTR:
+    case EPROTO:
+    case ENOPROTOOPT:
+    case ENETDOWN:
+    case EHOSTDOWN:
+    case ENONET:
+    case EHOSTUNREACH:
+    case EOPNOTSUPP:
+    case ENETUNREACH:
+        return true;
+    default:
+        return false;
     }
+}
+
+bool listener_failed(struct io_listener *l, int errno_value)
+{
+    if (is_of_connection(errno_value)) {
+        return true;
+    }
+    if (l->state == HANDLE_OPEN) {
+        log_warn("accepting connections pauses for %d ms: %s", FAILED_PAUSE_US / 1000,
+                 strerror(errno_value));
+        wheel_arm(&l->io->wheel, &l->timer, clock_mono_us() + FAILED_PAUSE_US);
+    }
+    return false;
 }
 
 void io_listener_close(struct io_listener *l)
