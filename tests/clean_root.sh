@@ -52,7 +52,7 @@ run_inside() {
         ;;
     esac
     # What Volley leaves running would be seen here; the namespace takes it down afterwards.
-    left=$($enter ps -eo args= | grep -E 'redis-server|volley|postfix/|knotd' | grep -v grep || true)
+    left=$($enter ps -eo comm= | grep -E 'redis|valkey|volley|master|smtpd|knotd' || true)
     if [ -n "$left" ]; then
         echo "clean_root: still running after '$check':"
         echo "$left"
@@ -85,7 +85,7 @@ base_make() {
         return 1
     }
     rm -f "$root"/var/cache/apt/archives/*.deb
-    tar -C "$root" -cf "$base.tmp" . && mv "$base.tmp" "$base"
+    tar --numeric-owner -C "$root" -cf "$base.tmp" . && mv "$base.tmp" "$base"
     rm -rf --one-file-system "$root"
 }
 
@@ -126,7 +126,7 @@ failed=0
 for check in "$@"; do
     root=$(mktemp -d "$work/volley-$suite.XXXXXX")
     chmod 755 "$root"
-    tar -C "$root" -xf "$base"
+    tar --numeric-owner -C "$root" -xf "$base"
     apt_copy "$root"
     mkdir "$root/root/volley"
     git -C "$top" archive HEAD | tar -C "$root/root/volley" -x
