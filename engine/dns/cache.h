@@ -45,9 +45,10 @@ struct dns_cache {
 void dns_cache_init(struct dns_cache *c, const struct dns_cache_options *options);
 void dns_cache_fini(struct dns_cache *c); /* no waiters may be left */
 
-/* The answer when it is still good (a reference for the caller), else NULL. */
+/* The answer when it is still good (a reference for the caller), and for how many seconds
+ * more; else NULL. */
 struct dns_answer *dns_cache_get(struct dns_cache *c, struct slice name, enum dns_type type,
-                                 int64_t now_us);
+                                 int64_t now_us, uint32_t *left_s);
 
 /* The entry for a question that has to be asked, made when there is none.  *ask tells the
  * caller whether to ask (it becomes pending) or whether somebody did already. */

@@ -61,6 +61,9 @@ void dns_answer_unref(struct dns_answer *a); /* NULL is fine */
 struct dns_answer *dns_answer_new(enum dns_status status, enum dns_type type, struct slice name,
                                   struct slice reason);
 
+/* A copy that the caller alone holds. */
+struct dns_answer *dns_answer_copy(const struct dns_answer *a);
+
 /* "MX", "AAAA"; "?" for types we do not ask for. */
 const char *dns_type_name(enum dns_type type);
 

@@ -34,6 +34,7 @@ struct dns_query {
     /* `answer` is borrowed for the call; take a reference to keep it. */
     void (*on_answer)(struct dns_query *q, struct dns_answer *answer);
     struct dns_answer *answer;
+    uint32_t ttl_s; /* in on_answer: how long the answer may be used from now */
 };
 
 struct dns_stats {
