@@ -221,25 +221,76 @@ demo: deps-build deps-run
 	@$(BUILD)/volley demo
 
 # ---- manual pages, install, dist ---------------------------------------------------------------
+# Manual pages are printed by the programs from the tables that parse their command lines.
 
-MAN_COMMANDS := $(if $(wildcard engine/main.c),run send check demo)
-MAN_PAGES    := $(if $(MAN_COMMANDS),$(BUILD)/man/volley.1) \
-                $(MAN_COMMANDS:%=$(BUILD)/man/volley-%.1)
+MAN_COMMANDS := run send check demo
+MAN_PAGES    := $(BUILD)/man/volley.1 $(MAN_COMMANDS:%=$(BUILD)/man/volley-%.1) \
+                $(patsubst $(BUILD)/%,$(BUILD)/man/%.1,$(filter-out $(BUILD)/volley,$(PROGRAMS)))
 
 .PHONY: man install uninstall dist clean help
 man: $(MAN_PAGES)
 
 $(BUILD)/man/volley.1: $(BUILD)/volley
 	@mkdir -p $(@D)
-	$< help --man > $@
-$(BUILD)/man/volley-%.1: $(BUILD)/volley
+	$(Q)$< help --man > $@
+$(MAN_COMMANDS:%=$(BUILD)/man/volley-%.1): $(BUILD)/man/volley-%.1: $(BUILD)/volley
 	@mkdir -p $(@D)
-	$< help --man $* > $@
+	$(Q)$< help --man $* > $@
+$(BUILD)/man/volley-sink.1 $(BUILD)/man/volley-bench.1: $(BUILD)/man/%.1: $(BUILD)/%
+	@mkdir -p $(@D)
+	$(Q)$< --man > $@
+
+bindir  := $(PREFIX)/bin
+mandir  := $(PREFIX)/share/man/man1
+datadir := $(PREFIX)/share/volley
+unitdir := $(PREFIX)/lib/systemd/system
+DATA    := $(wildcard conf/*.yaml)
+
+install: all man
+	install -d $(addprefix $(DESTDIR),$(bindir) $(mandir) $(datadir) $(unitdir))
+	install -m 755 $(PROGRAMS) $(DESTDIR)$(bindir)
+	install -m 644 $(MAN_PAGES) $(DESTDIR)$(mandir)
+	install -m 644 $(DATA) $(DESTDIR)$(datadir)
+	sed 's|@bindir@|$(bindir)|' conf/volley.service > $(DESTDIR)$(unitdir)/volley.service
+	chmod 644 $(DESTDIR)$(unitdir)/volley.service
+
+# Configurations and queues are not ours to remove.
+uninstall:
+	rm -f $(addprefix $(DESTDIR)$(bindir)/,$(notdir $(PROGRAMS)))
+	rm -f $(addprefix $(DESTDIR)$(mandir)/,$(notdir $(MAN_PAGES)))
+	rm -f $(addprefix $(DESTDIR)$(datadir)/,$(notdir $(DATA)))
+	rm -f $(DESTDIR)$(unitdir)/volley.service
+	-rmdir $(DESTDIR)$(datadir)
+
+dist:
+	@mkdir -p $(BUILD)
+	git archive --prefix=volley-$(VERSION)/ -o $(BUILD)/volley-$(VERSION).tar.gz HEAD
+	@echo $(BUILD)/volley-$(VERSION).tar.gz
 
 clean:
 	rm -rf $(BUILD)
 
 help:
-	@sed -n 's/^#? //p' $(firstword $(MAKEFILE_LIST))
+	@sed -n 's/^#? \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
+
+#? make demo        installs what is missing, builds, and sends 20,000 letters to a local sink
+#? make test        installs what is missing, runs all tests (about 8 minutes on 2 cores)
+#?
+#? make             builds volley, volley-sink and volley-bench in build/
+#? make install     into PREFIX (/usr/local), below DESTDIR; uninstall takes it away
+#? make man         manual pages in build/man
+#? make dist        a tarball of the commit
+#? make clean       removes build/
+#?
+#? make unit        unit tests                     ONLY=part-of-a-name takes some of them
+#? make dialogue    SMTP dialogues, with every split of the server's bytes
+#? make e2e         end-to-end tests with private servers, on io_uring and epoll
+#? make asan        unit and dialogue tests under the address and undefined sanitizers
+#? make tsan        the same under the thread sanitizer
+#? make fuzz        fuzz targets, FUZZ_SECONDS=60 each
+#? make tidy        the rules of the house that a machine can judge
+#?
+#? Variables: BUILD=build  CC=gcc  OPT='-O2 -g'  SAN=address,undefined  V=1  JOBS=2
+#?            BORINGSSL=DIR (another BoringSSL, with DIR/include and DIR/lib)
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
