@@ -96,6 +96,8 @@ class Tally:
         if skips:
             line += f", {len(skips)} skipped"
         print(line, flush=True)
+        (TOP / BUILD).mkdir(parents=True, exist_ok=True)
+        (TOP / BUILD / "summary").write_text(line + "\n")
         return 1 if failed or not passed else 0
 
 
