@@ -61,9 +61,10 @@ struct mx_plan {
     bool secure;          /* the MX answer was validated by DNSSEC */
     const char *enhanced; /* "5.1.10"; "" when MX_OK */
     struct slice text;    /* for events: "example.com takes no mail (null MX)" */
-    struct slice domain;  /* as asked for, A-labels, lower case */
+    struct slice domain;  /* as asked for, A-labels, lower case; "" when it was none */
     struct slice site;    /* the site key: the sorted host names joined by ',', shortened by a
-                             digest above MX_SITE_KEY_MAX; the domain when there are none.
+                             digest above MX_SITE_KEY_MAX; the domain when there are none,
+                             "invalid" when there is no domain either.
                              Same on all nodes; bytes are [a-z0-9._,-] */
     int64_t expires_us;   /* monotonic */
     uint32_t ttl_s;
@@ -116,6 +117,9 @@ struct mx_question {
  * `options` is borrowed for the life of the build. */
 struct mx_build *mx_build_new(struct slice domain, const struct mx_options *options);
 void mx_build_free(struct mx_build *b); /* NULL is fine */
+
+/* The domain as DNS knows it: A-labels, lower case; the text of a literal's address. */
+struct slice mx_build_domain(const struct mx_build *b);
 
 /* The next question to ask now; false when there is none (until answers come, or ever). */
 bool mx_build_ask(struct mx_build *b, struct mx_question *q);
