@@ -51,6 +51,7 @@ enum {
     LETTER_NAMES_MAX = 256,              /* different placeholder names in one letter */
     LETTER_NAME_LEN_MAX = 64,
     LETTER_IOV_MAX = 256, /* iovecs of one form of one copy */
+    LETTER_PREPEND_MAX = 4,
 };
 
 struct letter_options {
@@ -131,8 +132,10 @@ struct letter_copy {
     struct slice from_domain;  /* domain of the From address of this copy */
     struct buf own;            /* private from here on: bytes made for this recipient */
     struct buf scratch;
+    struct buf clean;
+    struct buf pieces;
     struct buf iovs;
-    struct buf items;
+    size_t prepend_left;
 };
 
 void letter_copy_init(struct letter_copy *copy);
@@ -147,7 +150,8 @@ int letter_render(struct letter *letter, const struct letter_values *values,
                   struct letter_copy *copy, struct buf *error);
 
 /* Puts header fields of the engine's own (a signature, a trace field) in front of both forms:
- * complete lines with CRLF, not beginning with a dot, kept by the caller as long as the copy. */
+ * complete lines with CRLF, not beginning with a dot, kept by the caller as long as the copy.
+ * At most LETTER_PREPEND_MAX times for one rendering; what comes later stands first. */
 void letter_copy_prepend(struct letter_copy *copy, struct slice fields);
 
 #endif
