@@ -88,16 +88,23 @@ void hosts_renew(struct hosts *set, struct hosts *fresh)
     hosts_init(fresh);
 }
 
+void hosts_limit(struct hosts *set, uint32_t per_host_max)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        slots_change(&set->host[i].connections, per_host_max);
+    }
+}
+
 /* Whether `a` is to be called rather than `b`, both of them healthy. */
 static bool better(const struct host *a, const struct host *b)
 {
     if (a->preference != b->preference) {
         return a->preference < b->preference;
     }
-    return a->connections < b->connections;
+    return a->connections.used < b->connections.used;
 }
 
-struct host *hosts_pick(struct hosts *set, uint32_t per_host_max, int64_t now_us, int64_t *up_us)
+struct host *hosts_pick(struct hosts *set, int64_t now_us, int64_t *up_us)
 {
     struct host *best = NULL;
     size_t start = set->count > 0 ? set->turn++ % set->count : 0;
@@ -107,11 +114,28 @@ struct host *hosts_pick(struct hosts *set, uint32_t per_host_max, int64_t now_us
         struct host *h = &set->host[(start + i) % set->count];
         if (h->down_until_us > now_us) {
             *up_us = h->down_until_us < *up_us ? h->down_until_us : *up_us;
-        } else if (per_host_max == 0 || h->connections < per_host_max) {
+        } else if (slots_free(&h->connections, 0)) {
             best = best == NULL || better(h, best) ? h : best;
         }
     }
     return best;
+}
+
+socklen_t host_endpoint(const struct conf_endpoint *e, struct sockaddr_storage *out)
+{
+    struct sockaddr_in *in4 = (struct sockaddr_in *)(void *)out;
+    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)(void *)out;
+
+    memset(out, 0, sizeof(*out));
+    if (inet_pton(AF_INET, e->host, &in4->sin_addr) == 1) {
+        in4->sin_family = AF_INET;
+        in4->sin_port = htons(e->port);
+        return sizeof(*in4);
+    }
+    ASSERT(inet_pton(AF_INET6, e->host, &in6->sin6_addr) == 1);
+    in6->sin6_family = AF_INET6;
+    in6->sin6_port = htons(e->port);
+    return sizeof(*in6);
 }
 
 int64_t host_failed(struct host *h, int64_t now_us)

@@ -10,6 +10,8 @@
 #define VOLLEY_DELIVER_HOSTS_H
 
 #include "engine/base/slice.h"
+#include "conf/conf.h"
+#include "throttle/slots.h"
 
 #include <stdbool.h>
 #include <sys/socket.h>
@@ -24,7 +26,7 @@ struct host {
     uint32_t preference;
     /* Health, kept when the set is renewed. */
     uint32_t failures; /* in a row */
-    uint32_t connections;
+    struct slots connections;
     int64_t down_until_us;
     int64_t tls_off_until_us; /* STARTTLS failed here: at level `may` not tried until then */
     bool helo_only;           /* closes the connection on EHLO */
@@ -49,13 +51,19 @@ void hosts_add(struct hosts *set, struct slice name, const struct sockaddr *addr
  * later keeps name and address and asks hosts_find(). */
 void hosts_renew(struct hosts *set, struct hosts *fresh);
 
+/* Sets the limit of connections to each address; 0 is none. */
+void hosts_limit(struct hosts *set, uint32_t per_host_max);
+
 /* The host with this name and address, or NULL when it is no longer there. */
 struct host *hosts_find(struct hosts *set, struct slice name, const struct sockaddr *address,
                         socklen_t address_len);
 
 /* Which host to call now, or NULL with the time when one is up again in *up_us (INT64_MAX when
- * each has per_host_max connections already; 0 is no such limit). */
-struct host *hosts_pick(struct hosts *set, uint32_t per_host_max, int64_t now_us, int64_t *up_us);
+ * each healthy one has all the connections it may have). */
+struct host *hosts_pick(struct hosts *set, int64_t now_us, int64_t *up_us);
+
+/* The socket address of an endpoint whose host is an address (asserted); returns its length. */
+socklen_t host_endpoint(const struct conf_endpoint *e, struct sockaddr_storage *out);
 
 /* A call failed before MAIL was answered; the host rests.  Returns for how long. */
 int64_t host_failed(struct host *h, int64_t now_us);

@@ -1,0 +1,511 @@
+/*
+ * conn.c - one connection: a wire, a session, and the transactions inside.
+ *
+ * Everything that happens to a connection ends in conn_turn(): it pulls what the session has
+ * to say, then puts the connection where it belongs (ready, idle, over) and notes that there
+ * may be something to write.  Writing itself waits for the end of the tick.
+ */
+#include "engine/deliver/conn.h"
+
+#include "engine/base/err.h"
+#include "engine/base/log.h"
+#include "engine/base/mem.h"
+#include "engine/base/panic.h"
+#include "engine/deliver/core.h"
+#include "engine/deliver/outcome.h"
+#include "engine/deliver/pump.h"
+#include "engine/deliver/transaction.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const int64_t tls_off_us = INT64_C(3600) * 1000000;
+
+static void conn_turn(struct conn *c);
+
+static struct conn *conn_of(struct wire *w)
+{
+    return CONTAINER_OF(w, struct conn, wire);
+}
+
+static struct host *conn_host(struct conn *c)
+{
+    return c->path == NULL ? NULL
+                           : hosts_find(&c->path->site->hosts, slice_cstr(c->host),
+                                        (const struct sockaddr *)&c->address, c->address_len);
+}
+
+/* ---- life ---- */
+
+static void conn_free(struct conn *c)
+{
+    struct deliver *d = c->d;
+
+    LIST_EACH_SAFE (link, &c->lent) {
+        list_remove(link);
+        transaction_release(d, CONTAINER_OF(link, struct transaction, link));
+    }
+    wheel_disarm(io_wheel(d->o.io), &c->timer);
+    list_remove(&c->link);
+    list_remove(&c->flush_link);
+    if (c->started) {
+        smtp_session_fini(&c->session);
+    }
+    d->conn_count--;
+    mem_free(c->host);
+    mem_free(c);
+    deliver_part_closed(d);
+}
+
+/* Takes the connection out of its path's figures: its session is over, or never came. */
+static void conn_uncount(struct conn *c)
+{
+    struct path *p = c->path;
+    struct host *h = conn_host(c);
+    struct limiter_scope *row[PATH_SCOPES];
+
+    path_scopes(p, row);
+    limiter_disconnect(row, PATH_SCOPES, h != NULL ? &h->connections : NULL);
+    p->connections--;
+    if (!c->ready) {
+        p->opening--;
+    }
+    list_remove(&c->ready_link);
+    list_remove(&c->idle_link);
+    c->path = NULL;
+    atomic_fetch_sub_explicit(&c->d->stats.connections, 1, memory_order_relaxed);
+    path_rest(p);
+    path_wake(p);
+}
+
+/* The host could not be used, for a reason of its own. */
+static void conn_blame_host(struct conn *c, enum smtp_stage stage, enum smtp_failure failure,
+                            struct slice text)
+{
+    struct path *p = c->path;
+    struct host *h = conn_host(c);
+
+    if (h == NULL) {
+        return;
+    }
+    int64_t wait_us = host_failed(h, deliver_now(c->d));
+    log_info("site %s: %s [%s] failed at %s, resting %lld s: " SLICE_FMT, p->site->key, h->name,
+             h->ip, smtp_stage_name(stage), (long long)(wait_us / 1000000), SLICE_ARG(text));
+    pump_host_failed(p->site, h, stage, failure, text);
+}
+
+/* ---- the session speaks ---- */
+
+static void on_starttls(struct conn *c)
+{
+    struct deliver *d = c->d;
+    struct host *h = conn_host(c);
+    struct tls_stream_options options = {
+        .host = slice_cstr(c->host),
+        .session_key = slice_cstr(c->ip),
+        .reduced_groups = h != NULL && h->tls_reduced,
+    };
+
+    c->secure_from_us = deliver_now(d);
+    wire_secure(&c->wire, c->config.tls == SMTP_TLS_VERIFY ? d->tls_verifying : d->tls_any,
+                &options);
+}
+
+static void on_ready(struct conn *c)
+{
+    struct path *p = c->path;
+    struct host *h = conn_host(c);
+
+    c->ready = true;
+    p->opening--;
+    if (h != NULL) {
+        host_works(h);
+        pump_host_works(p->site, h);
+    }
+}
+
+static void on_txn_done(struct conn *c, const struct smtp_event *event)
+{
+    struct transaction *t = event->txn->owner;
+    struct path *p = c->path;
+    bool slow = false;
+
+    for (size_t i = 0; i < t->count; i++) {
+        slow = slow || t->rcpts[i].site == SMTP_SITE_HOLD;
+    }
+    path_count(p, deliver_now(c->d) - t->started_us, deliver_now(c->d));
+    deliver_count(c->d);
+    transaction_settle(t);
+    list_remove(&t->link);
+    if (event->lent) {
+        list_append(&c->lent, &t->link);
+    } else {
+        transaction_release(c->d, t);
+    }
+    path_wake(p);
+}
+
+/* What the end of a session says of its host. */
+static void on_end_of_session(struct conn *c)
+{
+    const struct smtp_end *end = smtp_session_end(&c->session);
+    uint32_t learned = smtp_session_learned(&c->session);
+    struct host *h = conn_host(c);
+
+    if (h != NULL && (learned & SMTP_LEARNED_HELO_ONLY) != 0 && !h->helo_only) {
+        h->helo_only = true; /* not a failure: the next connection says HELO */
+        return;
+    }
+    if (h != NULL && end->reason == SMTP_END_TLS && c->config.tls == SMTP_TLS_MAY) {
+        /* Any certificate does and clear text would too: what failed is TLS itself.  First
+         * with the short ClientHello, then without (smtp-client.md 8). */
+        log_info("site %s: STARTTLS with %s [%s] failed, %s: " SLICE_FMT, c->path->site->key,
+                 h->name, h->ip,
+                 h->tls_reduced ? "in the clear for an hour" : "again with fewer key shares",
+                 SLICE_ARG(end->text));
+        if (h->tls_reduced) {
+            h->tls_off_until_us = deliver_now(c->d) + tls_off_us;
+        }
+        h->tls_reduced = !h->tls_reduced;
+        return;
+    }
+    if (end->verdict.host == SMTP_HOST_DOWN || end->verdict.site == SMTP_SITE_HOLD) {
+        conn_blame_host(c, end->stage, end->verdict.failure, end->text);
+    }
+}
+
+static void conn_over(struct conn *c)
+{
+    c->over = true;
+    on_end_of_session(c);
+    conn_uncount(c);
+    wheel_disarm(io_wheel(c->d->o.io), &c->timer);
+    list_remove(&c->flush_link);
+    wire_close(&c->wire);
+}
+
+/* Puts the connection into the lists in which it belongs now. */
+static void conn_place(struct conn *c)
+{
+    struct deliver *d = c->d;
+    bool room = c->ready && smtp_session_room(&c->session) > 0;
+    bool idle = c->ready && smtp_session_idle(&c->session);
+
+    if (room && list_empty(&c->ready_link)) {
+        list_append(&c->path->ready, &c->ready_link);
+        path_wake(c->path);
+    } else if (!room) {
+        list_remove(&c->ready_link);
+    }
+    if (idle && list_empty(&c->idle_link)) {
+        smtp_session_trim(&c->session);
+        c->idle_until_us = deliver_now(d) + d->conf->timeouts.idle;
+        list_append(&d->idle_conns, &c->idle_link);
+    } else if (!idle) {
+        c->idle_until_us = INT64_MAX;
+        list_remove(&c->idle_link);
+    }
+}
+
+/* The timer is moved lazily: to an earlier time at once, to a later one when it fires. */
+static void conn_arm(struct conn *c)
+{
+    int64_t due_us = smtp_session_deadline_us(&c->session);
+
+    if (c->idle_until_us < due_us) {
+        due_us = c->idle_until_us;
+    }
+    if (due_us != INT64_MAX && (!timer_armed(&c->timer) || due_us < c->timer.due_us)) {
+        wheel_arm(io_wheel(c->d->o.io), &c->timer, due_us);
+    }
+}
+
+static void conn_turn(struct conn *c)
+{
+    struct smtp_event event;
+
+    while (!c->over && smtp_session_event(&c->session, &event)) {
+        switch (event.type) {
+        case SMTP_EVENT_STARTTLS:
+            on_starttls(c);
+            break;
+        case SMTP_EVENT_READY:
+            on_ready(c);
+            break;
+        case SMTP_EVENT_TXN_DONE:
+            on_txn_done(c, &event);
+            break;
+        case SMTP_EVENT_END:
+            conn_over(c);
+            break;
+        }
+    }
+    if (c->over) {
+        return;
+    }
+    conn_place(c);
+    conn_arm(c);
+    if (list_empty(&c->flush_link)) {
+        list_append(&c->d->unflushed, &c->flush_link);
+    }
+}
+
+static void timer_fired(struct timer *t, int64_t now_us)
+{
+    struct conn *c = CONTAINER_OF(t, struct conn, timer);
+
+    if (now_us >= c->idle_until_us) {
+        smtp_session_quit(&c->session, now_us);
+        c->idle_until_us = INT64_MAX;
+    } else if (now_us >= smtp_session_deadline_us(&c->session)) {
+        smtp_session_expire(&c->session, now_us);
+    }
+    conn_turn(c);
+}
+
+/* ---- the wire speaks ---- */
+
+static void on_open(struct wire *w, int err)
+{
+    struct conn *c = conn_of(w);
+    int64_t now_us = deliver_now(c->d);
+
+    c->connect_us = now_us - c->opened_us;
+    if (err != 0) {
+        c->over = true;
+        conn_blame_host(c, SMTP_STAGE_CONNECT, SMTP_FAILURE_NETWORK, slice_cstr(err_name(err)));
+        conn_uncount(c);
+        wire_close(w);
+        return;
+    }
+    smtp_session_init(&c->session, &c->config, now_us);
+    c->started = true;
+    conn_turn(c);
+}
+
+static void on_plain(struct wire *w, struct slice data)
+{
+    struct conn *c = conn_of(w);
+
+    smtp_session_feed(&c->session, data, deliver_now(c->d));
+    conn_turn(c);
+}
+
+static void on_secure(struct wire *w, int err)
+{
+    struct conn *c = conn_of(w);
+    int64_t now_us = deliver_now(c->d);
+
+    c->tls_us = now_us - c->secure_from_us;
+    if (err == 0) {
+        struct tls_info info;
+        tls_stream_info(w->tls, &info);
+        snprintf(c->tls_version, sizeof(c->tls_version), "%s", info.version);
+        snprintf(c->tls_cipher, sizeof(c->tls_cipher), "%s", info.cipher);
+        c->tls_verified = info.verified;
+        smtp_session_tls_up(&c->session, now_us);
+    } else {
+        log_debug("TLS with %s [%s]: %s", c->host, c->ip, tls_stream_error(w->tls));
+        smtp_session_eof(&c->session, ERR_TLS, now_us);
+    }
+    conn_turn(c);
+}
+
+static void on_written(struct wire *w, int err)
+{
+    struct conn *c = conn_of(w);
+
+    /* A failed write shows as the end of the stream as well; that is where it is judged,
+     * after what the peer said before. */
+    if (err == 0) {
+        smtp_session_sent(&c->session, c->writing, deliver_now(c->d));
+        c->writing = 0;
+        conn_turn(c);
+    }
+}
+
+static void on_end(struct wire *w, int err)
+{
+    struct conn *c = conn_of(w);
+
+    smtp_session_eof(&c->session, err, deliver_now(c->d));
+    conn_turn(c);
+}
+
+static void on_close(struct wire *w)
+{
+    conn_free(conn_of(w));
+}
+
+static const struct wire_ops wire_ops = {
+    .on_open = on_open,
+    .on_plain = on_plain,
+    .on_secure = on_secure,
+    .on_written = on_written,
+    .on_end = on_end,
+    .on_close = on_close,
+};
+
+/* ---- orders ---- */
+
+static void conn_configure(struct conn *c, const struct path *p, const struct host *h)
+{
+    const struct conf *conf = c->d->conf;
+    const struct conf_timeouts *t = &conf->timeouts;
+    struct smtp_config *config = &c->config;
+
+    smtp_config_init(config, slice_cstr(p->source->ehlo));
+    config->tls = p->tls;
+    if (config->tls == SMTP_TLS_MAY && h->tls_off_until_us > c->opened_us) {
+        config->tls = SMTP_TLS_NONE;
+    }
+    config->pipeline = (enum smtp_pipeline)p->limits->pipeline;
+    config->helo_only = h->helo_only;
+    config->own_name_ok = conf->sink.address.host != NULL;
+    if (p->site->route != NULL && p->site->route->auth.user != NULL) {
+        config->auth_user = slice_cstr(p->site->route->auth.user);
+        config->auth_password = slice_cstr(p->site->route->auth.password);
+    }
+    config->timeout_us[SMTP_VERB_GREETING] = t->banner;
+    config->timeout_us[SMTP_VERB_EHLO] = t->ehlo;
+    config->timeout_us[SMTP_VERB_HELO] = t->ehlo;
+    config->timeout_us[SMTP_VERB_STARTTLS] = t->tls;
+    config->timeout_us[SMTP_VERB_AUTH] = t->auth;
+    config->timeout_us[SMTP_VERB_MAIL] = t->mail;
+    config->timeout_us[SMTP_VERB_RCPT] = t->rcpt;
+    config->timeout_us[SMTP_VERB_DATA] = t->data;
+    config->timeout_us[SMTP_VERB_DOT] = t->dot;
+    config->timeout_us[SMTP_VERB_BDAT] = t->dot;
+    config->timeout_us[SMTP_VERB_QUIT] = t->quit;
+    config->handshake_us = t->tls;
+    config->block_us = t->body;
+}
+
+static struct conn *conn_new(struct path *p, struct host *h)
+{
+    struct deliver *d = p->site->d;
+    struct conn *c = mem_zalloc(sizeof(*c));
+
+    c->d = d;
+    c->path = p;
+    c->host = mem_dup(h->name, strlen(h->name));
+    memcpy(&c->address, &h->address, h->address_len);
+    c->address_len = h->address_len;
+    memcpy(c->ip, h->ip, sizeof(c->ip));
+    c->opened_us = deliver_now(d);
+    c->connect_us = -1;
+    c->tls_us = -1;
+    c->idle_until_us = INT64_MAX;
+    list_init(&c->ready_link);
+    list_init(&c->idle_link);
+    list_init(&c->flush_link);
+    list_init(&c->sending);
+    list_init(&c->lent);
+    timer_init(&c->timer, timer_fired);
+    list_append(&d->conns, &c->link);
+    d->conn_count++;
+    d->open_parts++;
+    conn_configure(c, p, h);
+    return c;
+}
+
+void conn_open(struct path *p, struct host *h)
+{
+    struct conn *c = conn_new(p, h);
+    const union conf_address *source = &p->source->address;
+    struct io_connect_options options = {.timeout_us = c->d->conf->timeouts.connect};
+
+    if (source->sa.sa_family == h->address.ss_family) {
+        options.source = &source->sa;
+        options.source_len =
+            source->sa.sa_family == AF_INET ? sizeof(source->in4) : sizeof(source->in6);
+    }
+    p->connections++;
+    p->opening++;
+    list_remove(&p->idle_link);
+    DELIVER_COUNT(c->d, connections, 1);
+    DELIVER_COUNT(c->d, connects, 1);
+    int err = wire_open(&c->wire, c->d->o.io, &wire_ops, (const struct sockaddr *)&c->address,
+                        c->address_len, &options);
+    if (err != 0) {
+        c->over = true;
+        conn_blame_host(c, SMTP_STAGE_CONNECT, SMTP_FAILURE_NETWORK, slice_cstr(err_name(err)));
+        conn_uncount(c);
+        conn_free(c);
+    }
+}
+
+void conn_submit(struct conn *c, struct transaction *t)
+{
+    const struct limits *limits = c->path->limits;
+
+    t->conn = c;
+    t->started_us = deliver_now(c->d);
+    list_append(&c->sending, &t->link);
+    c->messages++;
+    smtp_session_submit(&c->session, &t->txn, t->started_us);
+    bool spent =
+        limits->messages_per_connection > 0 && c->messages >= limits->messages_per_connection;
+    bool old = limits->connection_age > 0 && t->started_us - c->opened_us >= limits->connection_age;
+    if (spent || old) {
+        smtp_session_quit(&c->session, t->started_us);
+    }
+    conn_turn(c);
+}
+
+void conn_flush(struct conn *c)
+{
+    list_remove(&c->flush_link);
+    if (c->over || !c->started || wire_writing(&c->wire) || c->wire.securing) {
+        return;
+    }
+    size_t count = smtp_session_output(&c->session, c->iov, CONN_IOV_MAX, deliver_now(c->d));
+    if (count > 0) {
+        c->writing = 0;
+        for (size_t i = 0; i < count; i++) {
+            c->writing += c->iov[i].iov_len;
+        }
+        DELIVER_COUNT(c->d, bytes, c->writing);
+        wire_write(&c->wire, c->iov, count);
+    }
+    if (!c->over) {
+        conn_arm(c);
+    }
+}
+
+void conn_quit(struct conn *c)
+{
+    if (!c->over && c->started) {
+        smtp_session_quit(&c->session, deliver_now(c->d));
+        conn_turn(c);
+    } else if (!c->over) {
+        conn_abort(c);
+    }
+}
+
+void conn_abort(struct conn *c)
+{
+    if (c->over) {
+        return;
+    }
+    if (c->started) {
+        smtp_session_eof(&c->session, ERR_CANCELED, deliver_now(c->d));
+        conn_turn(c);
+    }
+    if (!c->over) {
+        c->over = true;
+        conn_uncount(c);
+        wire_close(&c->wire);
+    }
+}
+
+bool conn_evict(struct deliver *d)
+{
+    struct list *oldest = list_first(&d->idle_conns);
+
+    if (oldest == NULL) {
+        return false;
+    }
+    conn_quit(CONTAINER_OF(oldest, struct conn, idle_link));
+    return true;
+}

@@ -1,0 +1,73 @@
+/*
+ * conn.h - one connection: a wire, a session, and the transactions inside.
+ *
+ * Counted by its path from conn_open() to the end of its session; freed when the kernel holds
+ * nothing of it any more.  It is in path->ready exactly while its session has room, and in
+ * deliver->idle_conns exactly while it is ready with nothing inside.
+ */
+#ifndef VOLLEY_DELIVER_CONN_H
+#define VOLLEY_DELIVER_CONN_H
+
+#include "engine/deliver/site.h"
+#include "engine/deliver/wire.h"
+#include "engine/smtp/session.h"
+
+struct transaction;
+
+enum { CONN_IOV_MAX = 32 };
+
+struct conn {
+    struct wire wire;
+    struct smtp_session session;
+    struct smtp_config config;
+    struct path *path;      /* NULL when its session is over */
+    struct list link;       /* in deliver->conns */
+    struct list ready_link; /* in path->ready */
+    struct list idle_link;  /* in deliver->idle_conns */
+    struct list flush_link; /* in deliver->unflushed */
+    struct list sending;    /* transactions inside the session */
+    struct list lent;       /* settled ones that a write may still read */
+    struct timer timer;
+    struct deliver *d;
+    /* Where it goes: what hosts_find() needs. */
+    struct sockaddr_storage address;
+    socklen_t address_len;
+    char *host;
+    char ip[HOST_IP_MAX];
+    char tls_version[16];
+    char tls_cipher[48];
+    bool tls_verified;
+    int64_t opened_us;
+    int64_t idle_until_us; /* INT64_MAX while busy */
+    int64_t connect_us;    /* how long the steps took; -1: did not happen */
+    int64_t tls_us;
+    int64_t secure_from_us;
+    size_t writing; /* bytes of the write in flight */
+    uint32_t messages;
+    bool started; /* the connection stands, the session runs */
+    bool ready;   /* READY was seen */
+    bool over;    /* END was seen */
+    struct iovec iov[CONN_IOV_MAX];
+};
+
+/* Opens a connection from a path to a host; its slots are taken already (limiter_connect).
+ * The outcome shows by path_wake(). */
+void conn_open(struct path *p, struct host *h);
+
+/* Gives a ready connection its next transaction. */
+void conn_submit(struct conn *c, struct transaction *t);
+
+/* Writes what the session wants written. */
+void conn_flush(struct conn *c);
+
+/* Says good-bye when what is inside is done. */
+void conn_quit(struct conn *c);
+
+/* Ends it now; what is inside is not answered any more. */
+void conn_abort(struct conn *c);
+
+/* Makes room for another connection by ending the one that has been idle longest; false when
+ * none is. */
+bool conn_evict(struct deliver *d);
+
+#endif

@@ -1,0 +1,105 @@
+/*
+ * core.h - the state of one worker's delivery, shared by the files of this directory.
+ *
+ * Each concept has its own header with its own invariants; here is only what ties them
+ * together.  Nothing outside engine/deliver includes this.
+ */
+#ifndef VOLLEY_DELIVER_CORE_H
+#define VOLLEY_DELIVER_CORE_H
+
+#include "engine/base/rng.h"
+#include "engine/deliver/deliver.h"
+#include "engine/deliver/job.h"
+#include "engine/deliver/site.h"
+#include "engine/dns/finder.h"
+#include "queue/queue.h"
+
+enum {
+    DELIVER_JOBS_MAX = 8192,         /* claimed jobs in memory, at most */
+    DELIVER_JOBS_MIN = 512,          /* and how many are asked for before a rate is known */
+    DELIVER_CONNECTIONS_MAX = 10000, /* open at once; the longest idle one makes room */
+    DELIVER_OUTCOMES_MAX = 20000,    /* unacknowledged outcomes that stop the claiming */
+};
+
+struct deliver {
+    struct deliver_options o;
+    const struct conf *conf;
+    struct deliver_stats stats;
+    struct queue *queue;
+    struct dns_resolver *resolver; /* NULL when no name has to be looked up */
+    struct mx_finder *finder;
+    struct rng rng;
+    struct slice self;      /* our own host name, for the MX loop check */
+    int64_t wall_offset_us; /* wall time minus monotonic time, read once a tick */
+
+    /* intake.c */
+    struct map lists; /* known non-empty intakes and bins of sites at home here */
+    struct list list_order;
+    bool claiming;
+    bool up;
+
+    /* destination.c */
+    struct map domains;
+    struct list domain_order; /* least recently used first */
+
+    /* letters.c */
+    struct map letters;
+    struct list letter_order; /* least recently used first */
+    size_t letter_bytes;
+
+    /* site.c, pump.c */
+    struct map sites;
+    struct list runnable;   /* paths to pump at the end of the tick */
+    struct list idle_paths; /* by the time they became idle */
+
+    /* conn.c */
+    struct list unflushed;    /* connections with something to write */
+    struct list idle_conns;   /* ready ones without work, the longest idle first */
+    struct list conns;        /* all */
+    struct list transactions; /* spare ones */
+    size_t conn_count;
+    struct tls_context *tls_any;
+    struct tls_context *tls_verifying; /* NULL without trust anchors */
+    struct tls_sessions *tls_sessions;
+
+    uint32_t jobs;          /* in memory */
+    uint32_t waiting_paths; /* paths with jobs in their lanes */
+    uint64_t rate_last;     /* transactions a second, over all paths */
+    uint64_t rate_count;
+    int64_t rate_from_us;
+
+    struct timer reap_timer;
+    struct timer drain_timer;
+    bool draining;
+    bool closing;
+    int open_parts;         /* what on_closed waits for */
+    struct buf scratch;     /* an event being written */
+    struct buf record;      /* a record being written */
+    struct buf event_lines; /* for the file, written once a tick */
+};
+
+static inline int64_t deliver_now(const struct deliver *d)
+{
+    return io_now_us(d->o.io);
+}
+
+static inline int64_t deliver_wall(const struct deliver *d)
+{
+    return io_now_us(d->o.io) + d->wall_offset_us;
+}
+
+#define DELIVER_COUNT(d, counter, n) \
+    atomic_fetch_add_explicit(&(d)->stats.counter, (uint64_t)(n), memory_order_relaxed)
+
+/* ---- the way of a job: each of these takes it over ---- */
+
+void destination_route(struct deliver *d, struct job *j); /* finds site and source */
+void letters_attach(struct deliver *d, struct job *j, struct path *p);
+void path_add(struct deliver *d, struct path *p, struct job *j);
+
+/* ---- small change ---- */
+
+void deliver_count(struct deliver *d);       /* a transaction ended */
+void deliver_part_closed(struct deliver *d); /* something on_closed waits for is gone */
+
+#endif

@@ -1,0 +1,371 @@
+/*
+ * deliver.c - from claimed jobs to outcomes: what one worker does.
+ */
+#include "engine/deliver/deliver.h"
+
+#include "engine/base/clock.h"
+#include "engine/base/log.h"
+#include "engine/base/mem.h"
+#include "engine/base/panic.h"
+#include "engine/deliver/conn.h"
+#include "engine/deliver/core.h"
+#include "engine/deliver/destination.h"
+#include "engine/deliver/intake.h"
+#include "engine/deliver/letters.h"
+#include "engine/deliver/outcome.h"
+#include "engine/deliver/pump.h"
+#include "engine/deliver/transaction.h"
+
+#include <stdlib.h>
+
+static const int64_t second_us = 1000000;
+static const int64_t reap_every_us = 1000000;
+static const int64_t queue_drain_us = INT64_C(5) * 1000000;
+
+/* ---- the queue speaks ---- */
+
+static void on_up(void *ctx)
+{
+    struct deliver *d = ctx;
+
+    d->up = true;
+    d->claiming = false;
+    letters_resume(d);
+    queue_discover(d->queue);
+}
+
+static void on_down(void *ctx)
+{
+    struct deliver *d = ctx;
+
+    d->up = false;
+}
+
+static void on_list(void *ctx, struct slice name)
+{
+    intake_list(ctx, name);
+}
+
+static void on_record(void *ctx, size_t want, const struct job_record *record)
+{
+    (void)want;
+    intake_record(ctx, record);
+}
+
+static void on_claimed(void *ctx, int err, const struct queue_got *got, size_t count)
+{
+    intake_claimed(ctx, err, got, count);
+}
+
+static void on_lost(void *ctx, struct queue_hold *hold)
+{
+    struct deliver *d = ctx;
+    struct job *j = CONTAINER_OF(hold, struct job, hold);
+
+    j->held = false;
+    j->lost = true;
+    if (j->path != NULL && !j->sending && !list_empty(&j->link) && j->stored != NULL) {
+        path_drop(j->path, j);
+        (void)outcome_expire(d, j); /* frees it: it is lost */
+    }
+    /* Elsewhere it is noticed at its next step. */
+}
+
+static void deliver_free(struct deliver *d);
+
+static void on_queue_closed(void *ctx)
+{
+    struct deliver *d = ctx;
+
+    d->queue = NULL;
+    deliver_part_closed(d);
+}
+
+static const struct queue_ops queue_ops = {
+    .on_up = on_up,
+    .on_down = on_down,
+    .on_list = on_list,
+    .on_record = on_record,
+    .on_claimed = on_claimed,
+    .on_lost = on_lost,
+    .on_closed = on_queue_closed,
+};
+
+/* ---- lanes ---- */
+
+void path_add(struct deliver *d, struct path *p, struct job *j)
+{
+    if (d->draining) {
+        outcome_return(d, j);
+        return;
+    }
+    if (j->lost) {
+        (void)outcome_expire(d, j);
+        return;
+    }
+    if (p->waiting[job_lane(j)] >= path_capacity(p, deliver_now(d))) {
+        outcome_park(d, j, slice_cstr(p->site->key));
+        return;
+    }
+    path_put(p, j);
+    path_wake(p);
+}
+
+/* ---- life ---- */
+
+static void reap_fired(struct timer *t, int64_t now_us)
+{
+    struct deliver *d = CONTAINER_OF(t, struct deliver, reap_timer);
+
+    site_reap(d, now_us);
+    wheel_arm(io_wheel(d->o.io), t, now_us + reap_every_us);
+}
+
+static void drain_fired(struct timer *t, int64_t now_us)
+{
+    struct deliver *d = CONTAINER_OF(t, struct deliver, drain_timer);
+
+    (void)now_us;
+    log_warn("%zu connections did not end in time and are cut", d->conn_count);
+    LIST_EACH_SAFE (link, &d->conns) {
+        conn_abort(CONTAINER_OF(link, struct conn, link));
+    }
+}
+
+static bool needs_dns(const struct conf *conf)
+{
+    return conf->sink.address.host == NULL || conf->sink.dns;
+}
+
+static void put_servers(struct buf *b, const struct conf *conf)
+{
+    for (size_t i = 0; i < conf->dns_servers.count; i++) {
+        const struct conf_endpoint *e = &conf->dns_servers.items[i];
+        bool v6 = slice_find(slice_cstr(e->host), ':') < slice_cstr(e->host).len;
+        buf_printf(b, "%s%s%s%s:%u", i > 0 ? "," : "", v6 ? "[" : "", e->host, v6 ? "]" : "",
+                   e->port);
+    }
+    buf_terminate(b);
+}
+
+static int open_dns(struct deliver *d, struct buf *why)
+{
+    struct buf servers = BUF_EMPTY;
+    struct mx_finder_options finder = {.mx = {.self = &d->self, .self_count = 1}};
+
+    put_servers(&servers, d->conf);
+    struct dns_resolver_options options = {.servers = servers.len > 0 ? servers.ptr : NULL};
+    d->resolver = dns_resolver_new(d->o.io, &options, why);
+    buf_fini(&servers);
+    if (d->resolver == NULL) {
+        return -1;
+    }
+    d->open_parts++;
+    finder.mx.allow_loopback = d->conf->sink.address.host != NULL;
+    d->finder = mx_finder_new(d->resolver, &finder);
+    return 0;
+}
+
+static void init_lists(struct deliver *d)
+{
+    map_init(&d->lists);
+    map_init(&d->domains);
+    map_init(&d->letters);
+    map_init(&d->sites);
+    list_init(&d->list_order);
+    list_init(&d->domain_order);
+    list_init(&d->letter_order);
+    list_init(&d->runnable);
+    list_init(&d->idle_paths);
+    list_init(&d->unflushed);
+    list_init(&d->idle_conns);
+    list_init(&d->conns);
+    list_init(&d->transactions);
+    timer_init(&d->reap_timer, reap_fired);
+    timer_init(&d->drain_timer, drain_fired);
+}
+
+static void open_tls(struct deliver *d)
+{
+    struct tls_client_options options = {0};
+
+    d->tls_sessions = tls_sessions_new(0);
+    options.sessions = d->tls_sessions;
+    d->tls_any = tls_context_new_client(&options);
+    if (d->o.trust != NULL) {
+        options.trust = d->o.trust;
+        d->tls_verifying = tls_context_new_client(&options);
+    }
+}
+
+struct deliver *deliver_new(const struct deliver_options *options, struct buf *why)
+{
+    struct deliver *d = mem_zalloc(sizeof(*d));
+
+    d->o = *options;
+    d->conf = conf_ref(options->conf);
+    d->self = slice_cstr(d->conf->hostname);
+    rng_seed_os(&d->rng);
+    init_lists(d);
+    d->wall_offset_us = clock_wall_us() - deliver_now(d);
+    d->rate_from_us = deliver_now(d);
+    open_tls(d);
+    if (needs_dns(d->conf) || d->conf->routes.count > 0) {
+        if (open_dns(d, why) != 0) {
+            deliver_free(d);
+            return NULL;
+        }
+    }
+    struct queue_options queue = {
+        .io = d->o.io,
+        .url = d->o.url,
+        .prefix = slice_cstr(d->conf->queue.prefix),
+        .node = d->o.node,
+        .worker = d->o.worker,
+        .events_max_bytes = d->conf->events.redis_max_bytes,
+        .ops = &queue_ops,
+        .ctx = d,
+    };
+    d->queue = queue_new(&queue, why);
+    if (d->queue == NULL) {
+        deliver_free(d);
+        return NULL;
+    }
+    d->open_parts++;
+    wheel_arm(io_wheel(d->o.io), &d->reap_timer, deliver_now(d) + reap_every_us);
+    return d;
+}
+
+static void deliver_free(struct deliver *d)
+{
+    site_free_all(d);
+    letters_free(d);
+    intake_free(d);
+    transaction_free_spare(d);
+    map_fini(&d->lists);
+    map_fini(&d->domains);
+    map_fini(&d->letters);
+    map_fini(&d->sites);
+    tls_context_free(d->tls_any);
+    tls_context_free(d->tls_verifying);
+    tls_sessions_free(d->tls_sessions);
+    buf_fini(&d->scratch);
+    buf_fini(&d->record);
+    buf_fini(&d->event_lines);
+    conf_unref((struct conf *)d->conf);
+    mem_free(d);
+}
+
+/* ---- ending ---- */
+
+static void on_resolver_closed(void *arg)
+{
+    deliver_part_closed(arg);
+}
+
+/* Ends in steps, each when the one before is over: connections, queue and resolver, memory. */
+void deliver_part_closed(struct deliver *d)
+{
+    d->open_parts--;
+    if (!d->draining) {
+        return;
+    }
+    if (d->conn_count == 0 && !d->closing) {
+        d->closing = true;
+        wheel_disarm(io_wheel(d->o.io), &d->drain_timer);
+        outcome_flush_events(d);
+        if (d->resolver != NULL) {
+            mx_finder_free(d->finder);
+            dns_resolver_close(d->resolver, on_resolver_closed, d);
+        }
+        queue_close(d->queue, queue_drain_us);
+        return;
+    }
+    if (d->closing && d->open_parts == 0) {
+        void (*on_closed)(void *ctx) = d->o.on_closed;
+        void *ctx = d->o.ctx;
+        deliver_free(d);
+        on_closed(ctx);
+    }
+}
+
+void deliver_close(struct deliver *d, int64_t drain_us)
+{
+    ASSERT(!d->draining);
+    d->draining = true;
+    wheel_disarm(io_wheel(d->o.io), &d->reap_timer);
+    destination_close(d);
+    MAP_EACH (node, &d->sites) {
+        route_close(CONTAINER_OF(node, struct site, node));
+    }
+    letters_return(d);
+    pump_return_all(d);
+    wheel_arm(io_wheel(d->o.io), &d->drain_timer, deliver_now(d) + drain_us);
+    d->open_parts++; /* this call: so that a drain without connections ends below */
+    LIST_EACH_SAFE (link, &d->conns) {
+        conn_quit(CONTAINER_OF(link, struct conn, link));
+    }
+    deliver_part_closed(d);
+}
+
+/* ---- work ---- */
+
+void deliver_take(struct deliver *d, struct mailbox_node *parcels)
+{
+    while (parcels != NULL) {
+        struct job *j = CONTAINER_OF(parcels, struct job, parcel);
+        parcels = parcels->next;
+        d->jobs++;
+        DELIVER_COUNT(d, jobs, 1);
+        queue_hold_add(d->queue, &j->hold, j->record.id);
+        j->held = true;
+        if (d->draining) {
+            outcome_return(d, j);
+        } else {
+            destination_route(d, j);
+        }
+    }
+}
+
+void deliver_bell(struct deliver *d, struct slice list)
+{
+    if (!d->draining) {
+        queue_bell(d->queue, list);
+    }
+}
+
+void deliver_count(struct deliver *d)
+{
+    d->rate_count++;
+}
+
+static void rate_roll(struct deliver *d)
+{
+    int64_t now_us = deliver_now(d);
+
+    if (now_us - d->rate_from_us >= second_us / 4) {
+        d->rate_last = d->rate_count * (uint64_t)second_us / (uint64_t)(now_us - d->rate_from_us);
+        d->rate_count = 0;
+        d->rate_from_us = now_us;
+    }
+}
+
+int64_t deliver_tick(struct deliver *d)
+{
+    d->wall_offset_us = clock_wall_us() - deliver_now(d);
+    rate_roll(d);
+    pump_runnable(d);
+    intake_claim(d);
+    LIST_EACH_SAFE (link, &d->unflushed) {
+        conn_flush(CONTAINER_OF(link, struct conn, flush_link));
+    }
+    if (d->event_lines.len > 0) {
+        outcome_flush_events(d);
+    }
+    return list_empty(&d->runnable) && list_empty(&d->unflushed) ? -1 : 0;
+}
+
+const struct deliver_stats *deliver_stats(const struct deliver *d)
+{
+    return &d->stats;
+}

@@ -1,0 +1,240 @@
+/*
+ * intake.c - what to ask Redis for: credit for intakes and bins.
+ */
+#include "engine/deliver/intake.h"
+
+#include "engine/base/err.h"
+#include "engine/base/log.h"
+#include "engine/base/mem.h"
+#include "engine/deliver/core.h"
+#include "engine/deliver/destination.h"
+#include "engine/deliver/outcome.h"
+
+#include <string.h>
+
+enum {
+    LOOK_MAX = 256,          /* lists looked at for one claim */
+    UNKNOWN_SITE_CREDIT = 4, /* of a bin whose site is not in memory: enough to learn it */
+    HIGH_PERCENT = 90,
+    NORMAL_PERCENT = 80, /* of what high leaves */
+    RECORD_BYTES_MAX = 4 << 20,
+};
+
+struct list_entry {
+    struct map_node node;
+    struct list order_link; /* in deliver->list_order: asked least recently first */
+    struct list_name name;
+    char text[];
+};
+
+/* What is wanted, being gathered. */
+struct claim {
+    struct list_entry *entry[QUEUE_CLAIM_LISTS_MAX];
+    uint32_t credit[QUEUE_CLAIM_LISTS_MAX]; /* most that this list may give */
+    uint32_t given[QUEUE_CLAIM_LISTS_MAX];
+    size_t count;
+};
+
+void intake_list(struct deliver *d, struct slice name)
+{
+    struct list_name parsed;
+
+    if (map_find(&d->lists, name) != NULL) {
+        return;
+    }
+    if (list_name_parse(&parsed, name) != 0) {
+        log_warn("Redis names a list that is none: " SLICE_FMT, SLICE_ARG(name));
+        return;
+    }
+    if (parsed.bin && !destination_is_home(d, parsed.site)) {
+        return; /* its home worker hears of it too */
+    }
+    struct list_entry *e = mem_zalloc(sizeof(*e) + name.len + 1);
+    memcpy(e->text, name.ptr, name.len);
+    (void)list_name_parse(&e->name, slice_of(e->text, name.len));
+    map_insert(&d->lists, &e->node, slice_of(e->text, name.len));
+    /* In front: a list that just became non-empty may be a password reset. */
+    list_prepend(&d->list_order, &e->order_link);
+}
+
+static void entry_free(struct deliver *d, struct list_entry *e)
+{
+    map_remove(&d->lists, &e->node);
+    list_remove(&e->order_link);
+    mem_free(e);
+}
+
+void intake_free(struct deliver *d)
+{
+    struct map_node *node;
+
+    while ((node = map_next(&d->lists, NULL)) != NULL) {
+        entry_free(d, CONTAINER_OF(node, struct list_entry, node));
+    }
+}
+
+/* ---- credit ---- */
+
+/* Jobs that may be in memory before this class gets no more. */
+static uint32_t memory_for(const struct deliver *d, enum job_class class)
+{
+    uint64_t target = d->rate_last / 2;
+
+    target = target < DELIVER_JOBS_MIN ? DELIVER_JOBS_MIN : target;
+    target = target > DELIVER_JOBS_MAX ? DELIVER_JOBS_MAX : target;
+    return (uint32_t)(target * (class == JOB_HIGH ? 100 : class == JOB_NORMAL ? 90 : 80) / 100);
+}
+
+static uint32_t bin_credit(struct deliver *d, const struct list_entry *e)
+{
+    struct site *s = site_find(d, e->name.site);
+    uint32_t credit = 0;
+
+    if (s == NULL || list_empty(&s->paths)) {
+        return UNKNOWN_SITE_CREDIT;
+    }
+    LIST_EACH (link, &s->paths) {
+        const struct path *p = CONTAINER_OF(link, struct path, site_link);
+        uint32_t capacity = path_capacity(p, deliver_now(d));
+        uint32_t waiting = p->waiting[e->name.class] + p->awaited;
+        credit += capacity > waiting ? capacity - waiting : 0;
+    }
+    return credit;
+}
+
+static uint32_t entry_credit(struct deliver *d, const struct list_entry *e)
+{
+    uint32_t room = memory_for(d, e->name.class);
+    uint32_t credit = room > d->jobs ? room - d->jobs : 0;
+
+    if (credit > 0 && e->name.bin) {
+        uint32_t bin = bin_credit(d, e);
+        credit = bin < credit ? bin : credit;
+    }
+    return credit < QUEUE_CLAIM_JOBS_MAX ? credit : QUEUE_CLAIM_JOBS_MAX;
+}
+
+static void gather(struct deliver *d, struct claim *claim)
+{
+    size_t looked = 0;
+
+    LIST_EACH (link, &d->list_order) {
+        struct list_entry *e = CONTAINER_OF(link, struct list_entry, order_link);
+        uint32_t credit = entry_credit(d, e);
+        if (credit > 0) {
+            claim->entry[claim->count] = e;
+            claim->credit[claim->count] = credit;
+            claim->given[claim->count++] = 0;
+        }
+        if (claim->count == QUEUE_CLAIM_LISTS_MAX || ++looked == LOOK_MAX) {
+            break;
+        }
+    }
+}
+
+/* Gives up to `share` jobs of credit to the lists of a class, equally; returns what is left. */
+static uint32_t deal(struct claim *claim, enum job_class class, uint32_t share)
+{
+    bool dealt = true;
+
+    while (share > 0 && dealt) {
+        uint32_t open = 0;
+        for (size_t i = 0; i < claim->count; i++) {
+            open += claim->entry[i]->name.class == class && claim->given[i] < claim->credit[i];
+        }
+        uint32_t each = open > 0 ? (share + open - 1) / open : 0;
+        dealt = false;
+        for (size_t i = 0; i < claim->count && share > 0; i++) {
+            uint32_t more = claim->credit[i] - claim->given[i];
+            if (claim->entry[i]->name.class != class || more == 0) {
+                continue;
+            }
+            more = more < each ? more : each;
+            more = more < share ? more : share;
+            claim->given[i] += more;
+            share -= more;
+            dealt = true;
+        }
+    }
+    return share;
+}
+
+static bool has_class(const struct claim *claim, enum job_class class)
+{
+    for (size_t i = 0; i < claim->count; i++) {
+        if (claim->entry[i]->name.class == class) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void deal_all(struct claim *claim)
+{
+    uint32_t left = QUEUE_CLAIM_JOBS_MAX;
+    bool others = has_class(claim, JOB_NORMAL) || has_class(claim, JOB_BULK);
+    uint32_t high = others ? left * HIGH_PERCENT / 100 : left;
+
+    left = left - high + deal(claim, JOB_HIGH, high);
+    uint32_t normal = has_class(claim, JOB_BULK) ? left * NORMAL_PERCENT / 100 : left;
+    left = left - normal + deal(claim, JOB_NORMAL, normal);
+    left = deal(claim, JOB_BULK, left);
+    /* What bulk could not use flows back up. */
+    left = deal(claim, JOB_NORMAL, left);
+    (void)deal(claim, JOB_HIGH, left);
+}
+
+void intake_claim(struct deliver *d)
+{
+    struct queue_want wants[QUEUE_CLAIM_LISTS_MAX];
+    struct claim claim = {.count = 0};
+    size_t count = 0;
+
+    if (!d->up || d->claiming || d->draining || d->jobs >= memory_for(d, JOB_HIGH) ||
+        queue_backlog(d->queue) > DELIVER_OUTCOMES_MAX || !queue_may_start(d->queue)) {
+        return;
+    }
+    gather(d, &claim);
+    deal_all(&claim);
+    for (size_t i = 0; i < claim.count; i++) {
+        if (claim.given[i] > 0) {
+            struct list_entry *e = claim.entry[i];
+            wants[count++] = (struct queue_want){e->node.key, claim.given[i], RECORD_BYTES_MAX};
+            list_remove(&e->order_link);
+            list_append(&d->list_order, &e->order_link);
+        }
+    }
+    if (count > 0 && queue_claim(d->queue, wants, count) == 0) {
+        d->claiming = true;
+    }
+}
+
+/* ---- what came ---- */
+
+void intake_record(struct deliver *d, const struct job_record *record)
+{
+    struct job *j = job_new(record, deliver_now(d));
+
+    d->jobs++;
+    DELIVER_COUNT(d, jobs, 1);
+    DELIVER_COUNT(d, claimed, 1);
+    queue_hold_add(d->queue, &j->hold, j->record.id);
+    j->held = true;
+    if (!outcome_expire(d, j)) {
+        destination_route(d, j);
+    }
+}
+
+void intake_claimed(struct deliver *d, int err, const struct queue_got *got, size_t count)
+{
+    d->claiming = false;
+    if (err != 0) {
+        return; /* Redis is away; on_up starts again */
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct map_node *node = got[i].left == 0 ? map_find(&d->lists, got[i].list) : NULL;
+        if (node != NULL) {
+            entry_free(d, CONTAINER_OF(node, struct list_entry, node));
+        }
+    }
+}

@@ -1,0 +1,329 @@
+/*
+ * outcome.c - how a job ends.
+ */
+#include "engine/deliver/outcome.h"
+
+#include "engine/base/err.h"
+#include "engine/base/log.h"
+#include "engine/deliver/conn.h"
+#include "engine/deliver/core.h"
+#include "engine/deliver/event.h"
+#include "engine/deliver/letters.h"
+#include "engine/deliver/retry.h"
+#include "engine/deliver/transaction.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { PAIRS_MAX = 64, WAITS_MAX = 32 };
+
+/* ---- the event ---- */
+
+/* What the event says of the job itself; `pairs` holds its x: fields. */
+static void event_of_job(struct deliver *d, const struct job *j, struct event *e,
+                         struct event_pair pairs[PAIRS_MAX])
+{
+    const struct job_record *r = &j->record;
+    uint32_t at = 0;
+
+    *e = (struct event){.wall_us = deliver_wall(d), .node = d->o.node_id};
+    e->id = r->job;
+    e->rcpt = r->rcpt;
+    e->to = r->to;
+    e->has_from = r->has_from || j->stored != NULL;
+    e->from = r->has_from ? r->from : j->stored != NULL ? j->stored->from : SLICE_NONE;
+    e->tenant = r->tenant;
+    e->campaign = r->campaign;
+    e->tags = r->tags;
+    e->message = r->message;
+    e->job_class = slice_cstr(job_class_name((enum job_class)r->class));
+    e->pool = r->via == JOB_VIA_POOL ? r->pool : SLICE_NONE;
+    e->x = pairs;
+    while (e->x_count < PAIRS_MAX && record_pair_next(r, RECORD_EXTRA, &at, &pairs[e->x_count].name,
+                                                      &pairs[e->x_count].value)) {
+        e->x_count++;
+    }
+    e->attempt = r->attempts;
+    e->times = EVENT_TIMES_NONE;
+    e->times.queue_us = deliver_wall(d) - r->created_ms * 1000;
+    e->times.dns_us = j->dns_us;
+}
+
+/* What the event says of the connection the attempt was made on. */
+static void event_of_conn(const struct conn *c, struct event *e)
+{
+    e->mx = slice_cstr(c->host);
+    e->ip = slice_cstr(c->ip);
+    e->tls_version = slice_cstr(c->tls_version);
+    e->tls_cipher = slice_cstr(c->tls_cipher);
+    e->tls_verified = c->tls_verified;
+    if (c->path != NULL) {
+        e->site = slice_cstr(c->path->site->key);
+        e->source = slice_cstr(c->path->source->name);
+    }
+    e->times.connect_us = c->connect_us;
+    e->times.tls_us = c->tls_us;
+}
+
+/* Writes the line to scratch and to the file; returns it without its newline, or nothing when
+ * the configuration does not want it. */
+static struct slice event_line(struct deliver *d, const struct event *e)
+{
+    buf_reset(&d->scratch);
+    if (d->conf->events.attempts == CONF_ATTEMPTS_FINAL && !e->final && e->id.len > 0) {
+        return SLICE_NONE;
+    }
+    event_put(&d->scratch, e);
+    if (d->o.events_fd >= 0) {
+        buf_puts(&d->event_lines, buf_slice(&d->scratch));
+    }
+    return slice_of(d->scratch.ptr, d->scratch.len - 1);
+}
+
+void outcome_flush_events(struct deliver *d)
+{
+    struct slice rest = buf_slice(&d->event_lines);
+
+    while (rest.len > 0) {
+        ssize_t written = write(d->o.events_fd, rest.ptr, rest.len);
+        if (written < 0 && err_from_errno(errno) == ERR_AGAIN) {
+            continue;
+        }
+        if (written <= 0) {
+            log_error("events file: %s; %zu bytes of events are only in the Redis stream",
+                      strerror(errno), rest.len);
+            break;
+        }
+        rest = slice_from(rest, (size_t)written);
+    }
+    buf_reset(&d->event_lines);
+}
+
+/* ---- ends ---- */
+
+/* Frees the job; its outcome was given, or it is not ours any more. */
+static void forget(struct deliver *d, struct job *j)
+{
+    if (j->held) {
+        queue_hold_drop(d->queue, &j->hold);
+        j->held = false;
+    }
+    d->jobs--;
+    atomic_fetch_sub_explicit(&d->stats.jobs, 1, memory_order_relaxed);
+    job_free(j);
+}
+
+/* A job that another node owns by now: nothing is said about it. */
+static bool forget_lost(struct deliver *d, struct job *j)
+{
+    if (j->lost) {
+        forget(d, j);
+        return true;
+    }
+    return false;
+}
+
+static void end_done(struct deliver *d, struct job *j, struct event *e)
+{
+    e->final = true;
+    queue_done(d->queue, j->record.id, event_line(d, e), j->record.own_body);
+    forget(d, j);
+}
+
+/* Reads "5m,10m,1h" of a job; 0 entries when there is none. */
+static size_t waits_of_record(const struct job_record *r, int64_t waits[WAITS_MAX])
+{
+    struct slice rest = r->retry.len > 0 ? r->retry : SLICE_NONE, part;
+    size_t count = 0;
+
+    while (count < WAITS_MAX && slice_next(&rest, ',', &part)) {
+        if (units_duration(slice_trim(part), &waits[count]) == 0 && waits[count] > 0) {
+            count++;
+        }
+    }
+    return count;
+}
+
+static void end_deferred(struct deliver *d, struct job *j, struct event *e,
+                         const struct smtp_rcpt *rcpt)
+{
+    const struct job_record *r = &j->record;
+    int64_t waits[WAITS_MAX], due_us;
+    struct retry_plan plan = {.waits_us = waits,
+                              .wait_count = waits_of_record(r, waits),
+                              .max_attempts = r->max_attempts,
+                              .expires_wall_us = job_expires_wall_us(j, d->conf->expires)};
+    struct record_outcome outcome = {
+        .time_ms = e->wall_us / 1000,
+        .code = rcpt->code,
+        .stage = rcpt->stage,
+        .failure = rcpt->failure,
+        .enhanced = {(uint8_t)rcpt->enhanced.subject, (uint8_t)rcpt->enhanced.detail}};
+
+    if (plan.wait_count == 0) {
+        plan.waits_us = d->conf->retry.items;
+        plan.wait_count = d->conf->retry.count;
+    }
+    if (retry_after(&plan, e->attempt, 0, &d->rng, e->wall_us, &due_us) == RETRY_EXHAUSTED) {
+        e->type = "expired";
+        DELIVER_COUNT(d, expired, 1);
+        end_done(d, j, e);
+        return;
+    }
+    e->next_wall_us = due_us;
+    struct slice line = event_line(d, e);
+    buf_reset(&d->record);
+    record_put_deferred(&d->record, r, e->attempt, &outcome);
+    queue_defer(d->queue, r->id, buf_slice(&d->record), (enum job_class)r->class, due_us / 1000,
+                line);
+    forget(d, j);
+}
+
+static void end_ambiguous(struct deliver *d, struct job *j, struct event *e,
+                          const struct smtp_rcpt *rcpt)
+{
+    e->type = "ambiguous";
+    DELIVER_COUNT(d, ambiguous, 1);
+    if (d->conf->ambiguous == CONF_AMBIGUOUS_RETRY) {
+        end_deferred(d, j, e, rcpt);
+    } else {
+        end_done(d, j, e);
+    }
+}
+
+void outcome_of(struct deliver *d, struct job *j, const struct transaction *t, size_t index)
+{
+    const struct smtp_rcpt *rcpt = &t->rcpts[index];
+    struct event_pair pairs[PAIRS_MAX];
+    char enhanced[SMTP_ENHANCED_LEN];
+    struct event e;
+
+    event_of_job(d, j, &e, pairs);
+    event_of_conn(t->conn, &e);
+    smtp_enhanced_format(enhanced, rcpt->enhanced);
+    e.attempt++;
+    e.stage = smtp_stage_name((enum smtp_stage)rcpt->stage);
+    e.code = rcpt->code;
+    e.enhanced = slice_cstr(enhanced);
+    e.text = smtp_rcpt_text(&t->txn, rcpt);
+    e.bytes = t->txn.bytes;
+    e.times.mail_us = t->txn.t_mail_us > 0 ? t->txn.t_mail_us : -1;
+    e.times.dot_us = t->txn.t_dot_us > 0 ? t->txn.t_dot_us : -1;
+    if (rcpt->failure != SMTP_FAILURE_NONE) {
+        e.failure = smtp_failure_name((enum smtp_failure)rcpt->failure);
+    }
+    switch ((enum smtp_outcome)rcpt->outcome) {
+    case SMTP_ACCEPTED:
+        e.type = "delivered";
+        e.failure = NULL;
+        DELIVER_COUNT(d, delivered, 1);
+        end_done(d, j, &e);
+        break;
+    case SMTP_REJECTED:
+        e.type = "bounced";
+        DELIVER_COUNT(d, bounced, 1);
+        end_done(d, j, &e);
+        break;
+    case SMTP_AMBIGUOUS:
+        end_ambiguous(d, j, &e, rcpt);
+        break;
+    case SMTP_DEFERRED:
+    case SMTP_NOT_TRIED: /* too often: counted after all */
+    case SMTP_UNDECIDED:
+        e.type = "deferred";
+        DELIVER_COUNT(d, deferred, 1);
+        end_deferred(d, j, &e, rcpt);
+        break;
+    }
+}
+
+void outcome_bounce(struct deliver *d, struct job *j, enum smtp_stage stage,
+                    enum smtp_failure failure, struct slice enhanced, struct slice text)
+{
+    struct event_pair pairs[PAIRS_MAX];
+    struct event e;
+
+    if (forget_lost(d, j)) {
+        return;
+    }
+    event_of_job(d, j, &e, pairs);
+    e.type = "bounced";
+    e.attempt++;
+    e.stage = smtp_stage_name(stage);
+    e.failure = smtp_failure_name(failure);
+    e.enhanced = enhanced;
+    e.text = text;
+    DELIVER_COUNT(d, bounced, 1);
+    end_done(d, j, &e);
+}
+
+bool outcome_expire(struct deliver *d, struct job *j)
+{
+    struct event_pair pairs[PAIRS_MAX];
+    struct event e;
+
+    if (forget_lost(d, j)) {
+        return true;
+    }
+    if (deliver_wall(d) < job_expires_wall_us(j, d->conf->expires)) {
+        return false;
+    }
+    event_of_job(d, j, &e, pairs);
+    e.type = "expired";
+    e.attempt++; /* the attempt that is not made: the event's name stays its own */
+    e.text = SLICE("not delivered within its time");
+    DELIVER_COUNT(d, expired, 1);
+    end_done(d, j, &e);
+    return true;
+}
+
+void outcome_postpone(struct deliver *d, struct job *j, int64_t wait_us)
+{
+    int64_t due_us = deliver_wall(d) + wait_us;
+    int64_t expires_us = job_expires_wall_us(j, d->conf->expires);
+
+    if (outcome_expire(d, j)) {
+        return;
+    }
+    due_us = due_us < expires_us ? due_us : expires_us;
+    DELIVER_COUNT(d, returned, 1);
+    queue_defer(d->queue, j->record.id, j->record.bytes, (enum job_class)j->record.class,
+                due_us / 1000, SLICE_NONE);
+    forget(d, j);
+}
+
+void outcome_park(struct deliver *d, struct job *j, struct slice site)
+{
+    if (outcome_expire(d, j)) {
+        return;
+    }
+    DELIVER_COUNT(d, parked, 1);
+    queue_park(d->queue, j->record.id, j->record.lane, j->record.domain, site);
+    forget(d, j);
+}
+
+void outcome_return(struct deliver *d, struct job *j)
+{
+    if (forget_lost(d, j)) {
+        return;
+    }
+    DELIVER_COUNT(d, returned, 1);
+    queue_return(d->queue, j->record.id, j->record.lane, SLICE_NONE);
+    forget(d, j);
+}
+
+void outcome_site(struct deliver *d, struct slice site, bool works, enum smtp_stage stage,
+                  enum smtp_failure failure, struct slice mx, struct slice ip, struct slice text)
+{
+    struct event e = {.type = "site", .wall_us = deliver_wall(d), .node = d->o.node_id};
+
+    e.site = site;
+    e.mx = mx;
+    e.ip = ip;
+    e.stage = smtp_stage_name(stage);
+    e.failure = works ? NULL : smtp_failure_name(failure);
+    e.text = text;
+    e.times = EVENT_TIMES_NONE;
+    queue_event(d->queue, event_line(d, &e));
+}

@@ -1,0 +1,225 @@
+/*
+ * pump.c - keeping a path busy.
+ *
+ * How many connections?  Enough that what waits is sent within PUMP_CLEAR_US, by what a
+ * transaction has been taking lately (Little's law): a near server that answers in a
+ * millisecond needs one, a far one needs many.  The number at most doubles at a time, and a
+ * site that has not answered yet gets a single probe.
+ */
+#include "engine/deliver/pump.h"
+
+#include "engine/base/log.h"
+#include "engine/deliver/conn.h"
+#include "engine/deliver/core.h"
+#include "engine/deliver/outcome.h"
+#include "engine/deliver/transaction.h"
+
+enum { PUMP_CLEAR_US = 200 * 1000 };
+
+/* Notes when to look again. */
+static void pump_at(struct path *p, int64_t due_us)
+{
+    struct wheel *w = io_wheel(p->site->d->o.io);
+
+    if (due_us != LIMITER_NO_TIME && (!timer_armed(&p->timer) || due_us < p->timer.due_us)) {
+        wheel_arm(w, &p->timer, due_us);
+    }
+}
+
+/* True when the limits let the next letter go; otherwise the path's timer is set. */
+static bool may_send(struct path *p, struct limiter_scope *row[PATH_SCOPES], int64_t now_us)
+{
+    struct limiter_verdict v = limiter_send_ask(row, PATH_SCOPES, now_us);
+
+    if (!v.go) {
+        /* Asked in earnest as well: that is what tells the buckets that work waits. */
+        v = limiter_send(row, PATH_SCOPES, 1, 0, now_us);
+        pump_at(p, v.until_us);
+    }
+    return v.go;
+}
+
+/* Feeds ready connections; false when the limits stopped it. */
+static bool pump_send(struct path *p)
+{
+    struct deliver *d = p->site->d;
+    struct limiter_scope *row[PATH_SCOPES];
+    int64_t now_us = deliver_now(d);
+    struct list *link;
+
+    path_scopes(p, row);
+    while (path_waiting(p) > 0 && (link = list_first(&p->ready)) != NULL) {
+        struct limiter_verdict v = limiter_send_ask(row, PATH_SCOPES, now_us);
+        if (!v.go) {
+            return may_send(p, row, now_us);
+        }
+        struct transaction *t = transaction_take(p);
+        if (t == NULL) {
+            return true;
+        }
+        v = limiter_send(row, PATH_SCOPES, 1, t->copy.raw.len, now_us);
+        if (!v.go) {
+            pump_at(p, v.until_us);
+            transaction_undo(t, p);
+            return false;
+        }
+        transaction_fill(t, p);
+        conn_submit(CONTAINER_OF(link, struct conn, ready_link), t);
+    }
+    if (path_waiting(p) > 0 && list_empty(&p->ready)) {
+        return limiter_send_ask(row, PATH_SCOPES, now_us).go || p->connections == 0;
+    }
+    return true;
+}
+
+static uint32_t connections_wanted(const struct path *p)
+{
+    uint64_t wanted =
+        ((uint64_t)path_waiting(p) * (uint64_t)p->txn_us + PUMP_CLEAR_US - 1) / PUMP_CLEAR_US;
+    uint64_t most = (uint64_t)p->connections * 2 + 1;
+
+    if (!p->site->proven || wanted == 0) {
+        return 1;
+    }
+    return (uint32_t)(wanted < most ? wanted : most);
+}
+
+/* A place among all connections of the worker. */
+static bool room_for_one(struct deliver *d)
+{
+    return d->conn_count < DELIVER_CONNECTIONS_MAX || conn_evict(d);
+}
+
+static void pump_connect(struct path *p)
+{
+    struct site *s = p->site;
+    struct deliver *d = s->d;
+    struct limiter_scope *row[PATH_SCOPES];
+    int64_t now_us = deliver_now(d), up_us;
+    bool bulk_only = p->waiting[LANE_HIGH] == 0 && p->waiting[LANE_NORMAL] == 0;
+
+    path_scopes(p, row);
+    while (path_waiting(p) > 0 && p->connections < connections_wanted(p) && room_for_one(d)) {
+        if (!s->proven && p->opening > 0) {
+            return;
+        }
+        struct host *h = hosts_pick(&s->hosts, now_us, &up_us);
+        if (h == NULL) {
+            pump_at(p, up_us);
+            return;
+        }
+        struct limiter_verdict v =
+            limiter_connect(row, PATH_SCOPES, &h->connections, bulk_only ? 1 : 0, now_us);
+        if (!v.go) {
+            pump_at(p, v.until_us);
+            return;
+        }
+        conn_open(p, h);
+    }
+}
+
+/* Sends what a path cannot use soon into its bin, the newest first. */
+static void pump_park(struct path *p, uint32_t keep)
+{
+    struct deliver *d = p->site->d;
+
+    for (int class = 0; class < LANE_CLASSES; class ++) {
+        while (p->waiting[class] > keep) {
+            struct job *j = CONTAINER_OF(p->lane[class].prev, struct job, link);
+            path_drop(p, j);
+            outcome_park(d, j, slice_cstr(p->site->key));
+        }
+    }
+}
+
+void pump_path(struct path *p)
+{
+    struct deliver *d = p->site->d;
+    int64_t now_us = deliver_now(d), up_us;
+
+    if (d->draining || path_waiting(p) == 0) {
+        return;
+    }
+    if (hosts_all_down(&p->site->hosts, now_us, &up_us)) {
+        pump_park(p, 0);
+        return;
+    }
+    if (pump_send(p)) {
+        pump_connect(p);
+    }
+    if (path_waiting(p) > 0) {
+        uint32_t keep = path_capacity(p, now_us);
+        pump_park(p, keep * 2);
+    }
+}
+
+void pump_runnable(struct deliver *d)
+{
+    struct list now;
+
+    /* Paths woken meanwhile are looked at in this tick as well, but only once more: a path
+     * whose every connection fails at once must not spin. */
+    for (int round = 0; round < 2; round++) {
+        list_init(&now);
+        list_splice(&now, &d->runnable);
+        LIST_EACH_SAFE (link, &now) {
+            list_remove(link);
+            pump_path(CONTAINER_OF(link, struct path, run_link));
+        }
+    }
+}
+
+/* ---- the health of a site ---- */
+
+void pump_host_failed(struct site *s, const struct host *h, enum smtp_stage stage,
+                      enum smtp_failure failure, struct slice text)
+{
+    struct deliver *d = s->d;
+    int64_t up_us;
+
+    if (!hosts_all_down(&s->hosts, deliver_now(d), &up_us)) {
+        return;
+    }
+    s->proven = false;
+    if (!s->down) {
+        s->down = true;
+        log_warn("site %s is down, next try in %lld s: %s at %s: " SLICE_FMT, s->key,
+                 (long long)((up_us - deliver_now(d)) / 1000000), h->ip, smtp_stage_name(stage),
+                 SLICE_ARG(text));
+        outcome_site(d, slice_cstr(s->key), false, stage, failure, slice_cstr(h->name),
+                     slice_cstr(h->ip), text);
+    }
+    LIST_EACH (link, &s->paths) {
+        struct path *p = CONTAINER_OF(link, struct path, site_link);
+        pump_park(p, 0);
+        pump_at(p, up_us);
+    }
+}
+
+void pump_host_works(struct site *s, const struct host *h)
+{
+    s->proven = true;
+    if (s->down) {
+        s->down = false;
+        log_info("site %s is up again, by %s [%s]", s->key, h->name, h->ip);
+        outcome_site(s->d, slice_cstr(s->key), true, SMTP_STAGE_EHLO, SMTP_FAILURE_NONE,
+                     slice_cstr(h->name), slice_cstr(h->ip), SLICE("works again"));
+    }
+}
+
+void pump_return_all(struct deliver *d)
+{
+    MAP_EACH (node, &d->sites) {
+        struct site *s = CONTAINER_OF(node, struct site, node);
+        LIST_EACH (link, &s->paths) {
+            struct path *p = CONTAINER_OF(link, struct path, site_link);
+            for (int class = LANE_CLASSES - 1; class >= 0; class --) {
+                while (p->waiting[class] > 0) {
+                    struct job *j = CONTAINER_OF(p->lane[class].prev, struct job, link);
+                    path_drop(p, j);
+                    outcome_return(d, j);
+                }
+            }
+        }
+    }
+}

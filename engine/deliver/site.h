@@ -1,0 +1,106 @@
+/*
+ * site.h - where mail for many domains really goes, and the paths to it.
+ *
+ * A site is a provider (a rule of the configuration), a route, or a normalised set of MX
+ * hosts; its key is the same on every worker and node.  It holds what belongs to the
+ * destination as a whole: hosts with their health, limits over all sources.  A path is (site,
+ * source): it holds the lanes of waiting jobs, the connections, and the limits of the pair.
+ *
+ * Both live on the site's home worker only, so their limits are exact without any sharing.
+ * An empty path without connections is dropped after a while; its pacing state is kept as
+ * long as a rate could still be exceeded by forgetting it.
+ */
+#ifndef VOLLEY_DELIVER_SITE_H
+#define VOLLEY_DELIVER_SITE_H
+
+#include "conf/conf.h"
+#include "engine/base/map.h"
+#include "engine/base/wheel.h"
+#include "engine/deliver/hosts.h"
+#include "engine/deliver/lane.h"
+#include "engine/smtp/session.h"
+#include "throttle/limiter.h"
+
+struct deliver;
+struct job;
+
+enum {
+    SITE_KEY_MAX = 160,
+    PATH_TXN_GUESS_US = 20000, /* a transaction's time before one was seen */
+};
+
+struct site {
+    struct map_node node; /* key: `key` */
+    char key[SITE_KEY_MAX];
+    struct deliver *d;
+    const struct conf_site *rule;   /* NULL: the defaults hold */
+    const struct conf_route *route; /* NULL: not a route */
+    struct hosts hosts;
+    int64_t hosts_expire_us; /* INT64_MAX: fixed */
+    struct limiter_scope total;
+    struct list paths;
+    struct route_lookup *lookup; /* of the hosts of a route, while it runs */
+    bool down;                   /* every host rests: told once as an event */
+    bool proven; /* a session got ready since the last trouble: more than one may be opened */
+};
+
+struct path {
+    struct list site_link; /* in site->paths */
+    struct list run_link;  /* in deliver->runnable, or alone */
+    struct list idle_link; /* in deliver->idle_paths while it has neither jobs nor connections */
+    struct site *site;
+    const struct conf_source *source;
+    enum smtp_tls_level tls;
+    const struct limits *limits;
+    struct limiter_scope scope;
+    struct list lane[LANE_CLASSES]; /* jobs that wait, oldest first */
+    uint32_t waiting[LANE_CLASSES];
+    uint32_t awaited; /* jobs that wait for their letter */
+    struct lane_turn turn;
+    struct list ready;    /* connections with room */
+    uint32_t opening;     /* connections that are not ready yet */
+    uint32_t connections; /* all, opening ones included */
+    struct timer timer;   /* looks again when a limit or a host lets go on */
+    int64_t txn_us;       /* moving mean of what a transaction holds a connection */
+    int64_t rate_from_us; /* start of the second being counted */
+    uint32_t rate_count;  /* transactions in it */
+    uint32_t rate_last;   /* a second, moving mean */
+    int64_t idle_since_us;
+};
+
+/* The site with this key, made when it is new. */
+struct site *site_get(struct deliver *d, struct slice key);
+struct site *site_find(struct deliver *d, struct slice key);
+
+/* The path from `source` to the site at this level of TLS, made when it is new. */
+struct path *site_path(struct site *s, const struct conf_source *source, enum smtp_tls_level tls);
+
+uint32_t path_waiting(const struct path *p); /* over all lanes */
+
+/* How many jobs of a class the path can use soon: what it may keep waiting in memory. */
+uint32_t path_capacity(const struct path *p, int64_t now_us);
+
+/* Counts a finished transaction that held a connection for `us`. */
+void path_count(struct path *p, int64_t us, int64_t now_us);
+
+/* Lanes: a job enters at the back, or in front when it was taken out too early; path_drop()
+ * takes it out. */
+void path_put(struct path *p, struct job *j);
+void path_put_back(struct path *p, struct job *j);
+void path_drop(struct path *p, struct job *j);
+
+/* Puts the path among the idle ones when it has neither jobs nor connections any more. */
+void path_rest(struct path *p);
+
+/* The row of limits of a path, for limiter_*(). */
+enum { PATH_SCOPES = 2 };
+void path_scopes(struct path *p, struct limiter_scope *row[PATH_SCOPES]);
+
+/* Asks for a pump of this path at the end of the tick. */
+void path_wake(struct path *p);
+
+/* Frees paths that have been empty for long, and sites without paths. */
+void site_reap(struct deliver *d, int64_t now_us);
+void site_free_all(struct deliver *d);
+
+#endif
