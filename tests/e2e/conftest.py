@@ -14,6 +14,7 @@ $VOLLEY_BUILD says where the programs are.
 
 import ctypes
 import errno
+import json
 import os
 import pathlib
 import shutil
@@ -25,6 +26,7 @@ import yaml
 
 from process import Process, eventually
 from servers import Certificate, Inbox, Knot, Postfix, Redis
+from sink import Sink
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BUILD = TOP / os.environ.get("VOLLEY_BUILD", "build")
@@ -82,6 +84,13 @@ class Engine(Process):
         return any(not v.startswith(b"0 ") for v in queue.client.hvals(queue.key("nodes")))
 
 
+    def events(self):
+        """What it wrote into its file of events."""
+        if not self.events_path.exists():
+            return []
+        return [json.loads(line) for line in self.events_path.read_text().splitlines()]
+
+
 class Box:
     def __init__(self, path):
         self.path = path
@@ -108,6 +117,11 @@ class Box:
 
     def inbox(self, tls=False):
         return self.keep(Inbox(self.certificate.context() if tls else None))
+
+    def sink(self, *options, tls=False, **more):
+        if tls:
+            options += ("--tls-cert", self.certificate.cert, "--tls-key", self.certificate.key)
+        return self.keep(Sink(BUILD / "volley-sink", self.directory("sink"), options, **more))
 
     def postfix(self, tls="may"):
         needs("postfix")
