@@ -1,15 +1,14 @@
 /*
- * packet.c - reading and writing DNS messages.
+ * packet.c - reading answers.
  *
- * Reading takes two walks over the answer section.  The first follows CNAMEs from the name
+ * It takes two walks over the answer section.  The first follows CNAMEs from the name
  * that was asked for to where they end and counts; the second copies the records that stand
  * at that name into one allocation.  A server that puts CNAMEs out of order is read too:
  * each step of the chain searches the whole section, at most DNS_CNAME_MAX times.
  */
 #include "engine/dns/packet.h"
 
-#include "engine/base/err.h"
-#include "engine/base/mem.h"
+#include "engine/dns/answer.h"
 #include "engine/dns/wire.h"
 
 #include <string.h>
@@ -31,150 +30,12 @@ struct reading {
     size_t text_len; /* bytes their variable parts need */
 };
 
-const char *dns_type_name(enum dns_type type)
-{
-    switch (type) {
-    case DNS_A:
-        return "A";
-    case DNS_CNAME:
-        return "CNAME";
-    case DNS_SOA:
-        return "SOA";
-    case DNS_MX:
-        return "MX";
-    case DNS_TXT:
-        return "TXT";
-    case DNS_AAAA:
-        return "AAAA";
-    case DNS_TLSA:
-        return "TLSA";
-    }
-    return "?";
-}
-
 static const char *rcode_name(uint8_t rcode)
 {
     static const char *const names[] = {"NOERROR",  "FORMERR", "SERVFAIL",
                                         "NXDOMAIN", "NOTIMP",  "REFUSED"};
 
     return rcode < sizeof(names) / sizeof(names[0]) ? names[rcode] : "an unusual error";
-}
-
-/* ---- queries ---- */
-
-static int name_put(struct buf *out, struct slice name)
-{
-    struct slice label;
-
-    if (name.len > 0 && name.ptr[name.len - 1] == '.') {
-        name.len--;
-    }
-    if (name.len > DNS_NAME_MAX) {
-        return ERR_INVALID;
-    }
-    while (name.len > 0 && slice_next(&name, '.', &label)) {
-        if (label.len == 0 || label.len > 63) {
-            return ERR_INVALID;
-        }
-        buf_putc(out, (char)label.len);
-        buf_puts(out, label);
-    }
-    buf_putc(out, 0);
-    return 0;
-}
-
-int dns_packet_query(struct buf *out, uint16_t id, struct slice name, enum dns_type type)
-{
-    /* RD and AD set, one question, one additional record. */
-    const uint8_t header[12] = {
-        (uint8_t)(id >> 8), (uint8_t)id, 0x01, 0x20, 0, 1, 0, 0, 0, 0, 0, 1};
-    const uint8_t question[4] = {(uint8_t)(type >> 8), (uint8_t)type, 0, 1};
-    /* OPT: root, type 41, 1232 bytes (fits every path without fragments), no flags or options. */
-    const uint8_t opt[11] = {0, 0, 41, 1232 >> 8, 1232 & 255, 0, 0, 0, 0, 0, 0};
-    size_t start = out->len;
-
-    buf_put(out, header, sizeof(header));
-    if (name_put(out, name) < 0) {
-        out->len = start;
-        return ERR_INVALID;
-    }
-    buf_put(out, question, sizeof(question));
-    buf_put(out, opt, sizeof(opt));
-    return 0;
-}
-
-/* ---- answers ---- */
-
-struct dns_answer *dns_answer_ref(struct dns_answer *a)
-{
-    atomic_fetch_add_explicit(&a->refs, 1, memory_order_relaxed);
-    return a;
-}
-
-void dns_answer_unref(struct dns_answer *a)
-{
-    if (a != NULL && atomic_fetch_sub_explicit(&a->refs, 1, memory_order_acq_rel) == 1) {
-        mem_free(a);
-    }
-}
-
-/* An answer with room for `count` records and `text_len` bytes behind them. */
-static struct dns_answer *answer_alloc(enum dns_status status, enum dns_type type, size_t count,
-                                       size_t text_len, char **text)
-{
-    struct dns_answer *a = mem_zalloc(sizeof(*a) + count * sizeof(a->record[0]) + text_len);
-
-    atomic_init(&a->refs, 1);
-    a->status = status;
-    a->type = type;
-    *text = (char *)&a->record[count];
-    return a;
-}
-
-static struct slice text_put(char **text, struct slice s)
-{
-    struct slice copy = slice_of(*text, s.len);
-
-    if (s.len > 0) {
-        memcpy(*text, s.ptr, s.len);
-        *text += s.len;
-    }
-    return copy;
-}
-
-struct dns_answer *dns_answer_new(enum dns_status status, enum dns_type type, struct slice name,
-                                  struct slice reason)
-{
-    char *text;
-    struct dns_answer *a = answer_alloc(status, type, 0, name.len + reason.len, &text);
-
-    a->name = text_put(&text, name);
-    a->reason = text_put(&text, reason);
-    return a;
-}
-
-struct dns_answer *dns_answer_copy(const struct dns_answer *a)
-{
-    size_t text_len = a->name.len + a->reason.len;
-    struct dns_answer *copy;
-    char *text;
-
-    for (size_t i = 0; i < a->count; i++) {
-        text_len += a->record[i].data.len;
-    }
-    copy = answer_alloc(a->status, a->type, a->count, text_len, &text);
-    copy->ttl_s = a->ttl_s;
-    copy->ad = a->ad;
-    copy->stale = a->stale;
-    copy->rcode = a->rcode;
-    copy->name = text_put(&text, a->name);
-    copy->reason = text_put(&text, a->reason);
-    copy->count = a->count;
-    for (size_t i = 0; i < a->count; i++) {
-        copy->record[i] = a->record[i];
-        copy->record[i].data = text_put(&text, a->record[i].data);
-    }
-    return copy;
 }
 
 /* The header and the question, which must be the one we asked. */
@@ -256,7 +117,7 @@ static bool txt_fill(struct slice data, char **text, struct slice *out)
         if (len + 1 > data.len) {
             return false;
         }
-        text_put(text, slice_of(data.ptr + 1, len));
+        dns_text_put(text, slice_of(data.ptr + 1, len));
         data = slice_from(data, len + 1);
     }
     *out = slice_of(start, (size_t)(*text - start));
@@ -281,13 +142,13 @@ static bool record_fill(struct reading *r, const struct wire_record *rec, struct
         if (!wire_u16(&data, &out->preference) || !wire_name(&data, &host)) {
             return false;
         }
-        out->data = text_put(text, wire_name_slice(&host));
+        out->data = dns_text_put(text, wire_name_slice(&host));
         return true;
     case DNS_TXT:
         return txt_fill(slice_of(bytes, len), text, &out->data);
     case DNS_TLSA:
         memcpy(out->tlsa, bytes, 3);
-        out->data = text_put(text, slice_of(bytes + 3, len - 3));
+        out->data = dns_text_put(text, slice_of(bytes + 3, len - 3));
         return true;
     case DNS_CNAME:
     case DNS_SOA:
@@ -385,10 +246,10 @@ static struct dns_answer *answer_make(struct reading *r, enum dns_status status)
     size_t count = status == DNS_FOUND ? r->count : 0;
     size_t text_len = status == DNS_FOUND ? r->text_len : 0;
     char *text;
-    struct dns_answer *a = answer_alloc(status, r->type, count, text_len + owner.len, &text);
+    struct dns_answer *a = dns_answer_alloc(status, r->type, count, text_len + owner.len, &text);
     struct wire_record rec;
 
-    a->name = text_put(&text, owner);
+    a->name = dns_text_put(&text, owner);
     r->w.at = r->answers_at;
     for (size_t i = 0; i < r->answers && a->count < count; i++) {
         if (!wire_record(&r->w, &rec)) {
@@ -452,24 +313,4 @@ struct dns_answer *dns_packet_parse(struct slice packet, struct slice name, enum
     a->rcode = rcode;
     a->ad = ((uint8_t)packet.ptr[3] & 0x20) != 0;
     return a;
-}
-
-bool dns_name_valid(struct slice name)
-{
-    size_t label = 0;
-
-    if (name.len == 0 || name.len > DNS_NAME_MAX) {
-        return false;
-    }
-    for (size_t i = 0; i < name.len; i++) {
-        char c = name.ptr[i];
-        bool usual = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                     c == '-' || c == '_';
-
-        if (c == '.' ? label == 0 : !usual || label == 63) {
-            return false;
-        }
-        label = c == '.' ? 0 : label + 1;
-    }
-    return label > 0;
 }
