@@ -109,6 +109,10 @@ struct job_record {
 /* Reads `bytes` in place.  0, or ERR_INVALID (broken) or ERR_RANGE (another format). */
 int record_decode(struct job_record *r, struct slice bytes);
 
+/* "id.n" of bytes that need not be a record in anything else, as the Lua functions read it;
+ * empty when they have none. */
+struct slice record_peek_id(struct slice bytes);
+
 /* The next merge value (RECORD_VAR) or x: field (RECORD_EXTRA).  Start with *at = 0; false at
  * the end. */
 bool record_pair_next(const struct job_record *r, enum record_tag tag, uint32_t *at,
