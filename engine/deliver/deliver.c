@@ -121,15 +121,21 @@ static void reap_fired(struct timer *t, int64_t now_us)
     wheel_arm(io_wheel(d->o.io), t, now_us + reap_every_us);
 }
 
-static void drain_fired(struct timer *t, int64_t now_us)
+void deliver_cut(struct deliver *d)
 {
-    struct deliver *d = CONTAINER_OF(t, struct deliver, drain_timer);
-
-    (void)now_us;
+    if (d->conn_count == 0) {
+        return;
+    }
     log_warn("%zu connections did not end in time and are cut", d->conn_count);
     LIST_EACH_SAFE (link, &d->conns) {
         conn_abort(CONTAINER_OF(link, struct conn, link));
     }
+}
+
+static void drain_fired(struct timer *t, int64_t now_us)
+{
+    (void)now_us;
+    deliver_cut(CONTAINER_OF(t, struct deliver, drain_timer));
 }
 
 static bool needs_dns(const struct conf *conf)

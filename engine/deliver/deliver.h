@@ -65,6 +65,9 @@ void deliver_configure(struct deliver *d, const struct conf *conf);
  * ambiguous).  on_closed follows. */
 void deliver_close(struct deliver *d, int64_t drain_us);
 
+/* While it drains: cuts what is still on the wire now. */
+void deliver_cut(struct deliver *d);
+
 const struct deliver_stats *deliver_stats(const struct deliver *d);
 
 #endif
