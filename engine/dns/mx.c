@@ -376,12 +376,13 @@ static size_t addresses_choose(const struct build_host *h, size_t room, struct m
     left[1] = have[1] < room / 2 ? have[1] : room / 2;
     left[0] = have[0] < room - left[1] ? have[0] : room - left[1];
     left[1] = have[1] < room - left[0] ? have[1] : room - left[0];
-    for (size_t i = 0; i < h->count; i++) {
-        size_t family = h->address[i].bytes_count == 16;
-
-        if (left[family] > 0) {
-            left[family]--;
-            out[count++] = h->address[i];
+    /* IPv4 first, whichever answer came first. */
+    for (size_t family = 0; family < 2; family++) {
+        for (size_t i = 0; i < h->count && left[family] > 0; i++) {
+            if ((h->address[i].bytes_count == 16) == family) {
+                left[family]--;
+                out[count++] = h->address[i];
+            }
         }
     }
     return count;
