@@ -31,9 +31,9 @@
     }
 
 enum conf_io { CONF_IO_AUTO, CONF_IO_URING, CONF_IO_EPOLL };
-enum conf_tls_level { CONF_TLS_NONE, CONF_TLS_MAY, CONF_TLS_ENCRYPT };
+enum conf_tls_level { CONF_TLS_NONE, CONF_TLS_MAY, CONF_TLS_ENCRYPT, CONF_TLS_VERIFY };
 enum conf_ambiguous { CONF_AMBIGUOUS_RETRY, CONF_AMBIGUOUS_ASSUME, CONF_AMBIGUOUS_GIVE_UP };
-enum conf_on_full { CONF_ON_FULL_DROP, CONF_ON_FULL_HOLD };
+enum conf_on_full { CONF_ON_FULL_DROP };
 enum conf_attempts { CONF_ATTEMPTS_ALL, CONF_ATTEMPTS_FINAL };
 
 /* "mx.example.com:25", "192.0.2.1", "[2001:db8::1]:2525".  Unset: host is NULL. */
@@ -51,9 +51,11 @@ union conf_address {
 };
 
 struct conf_queue {
-    const char *redis;           /* "embedded", "redis://…", "unix:…" */
+    const char *redis;           /* "embedded", "redis://…", "unix:…"; holds no password */
+    const char *password_file;   /* NULL: none */
+    const char *password;        /* read from the file; never print it */
     const char *prefix;          /* of all key names */
-    uint32_t partitions;         /* 1.. */
+    uint32_t partitions;         /* 1 */
     uint64_t max_memory;         /* bytes; 0: 90 % of Redis' maxmemory */
     uint64_t max_jobs;           /* 0: unlimited */
     bool single_node;            /* no other engine shares this queue */
@@ -69,8 +71,9 @@ struct conf_source {
 };
 
 struct conf_pool_member {
-    const struct conf_source *source;
+    const char *name;
     uint32_t weight; /* at least 1 */
+    const struct conf_source *source;
 };
 
 /* pools.<name>: sources to choose among, by weight. */
@@ -96,19 +99,10 @@ struct conf_site {
     CONF_ARRAY(struct conf_site_source) sources;
 };
 
-/* limits.tenants.<name>, limits.campaigns.<name> */
-struct conf_scope {
-    const char *name;
-    struct limits limits;
-};
-
 struct conf_limits {
     struct limits base;  /* limits.default, merged with what is built in */
     struct limits total; /* limits.default.total */
-    struct limits all;   /* limits.all: everything this engine sends */
     CONF_ARRAY(struct conf_site) sites;
-    CONF_ARRAY(struct conf_scope) tenants;
-    CONF_ARRAY(struct conf_scope) campaigns;
 };
 
 /* routes.<name>: fixed hosts instead of the MX of the recipient's domain. */
@@ -170,19 +164,22 @@ enum { CONF_PROBLEMS_MAX = 20, CONF_FILE_MAX = 4 << 20 };
 
 struct conf_problem {
     unsigned line, column; /* from 1; 0: not about a place in the file */
+    bool warning;          /* it loads all the same */
     char *text;            /* what, and what to write instead */
 };
 
 struct conf_problems {
     char *file; /* the name to print */
     struct conf_problem items[CONF_PROBLEMS_MAX];
-    size_t count;
-    size_t more; /* found beyond those kept */
+    size_t count;  /* of items, warnings among them */
+    size_t errors; /* without the warnings */
+    size_t more;   /* found beyond those kept */
 };
 
 /* Reads, checks and completes a configuration; NULL as path gives all defaults.  Returns it with
- * one reference, or NULL with at least one problem.  Also reads the secrets it names and the
- * host's name.  `problems` need not be initialised; free it with conf_problems_fini() always. */
+ * one reference (there may be warnings), or NULL with at least one error.  Also reads the secrets
+ * it names and the host's name.  `problems` need not be initialised; free it with
+ * conf_problems_fini() always. */
 struct conf *conf_load(const char *path, struct conf_problems *problems);
 
 /* The pure part of it, for tests and fuzzing: no file is opened; passwords stay NULL and
@@ -222,10 +219,6 @@ const struct limits *conf_limits_for(const struct conf *conf, const struct conf_
 
 /* The limits of the site over all its sources.  `site` may be NULL. */
 const struct limits *conf_limits_total(const struct conf *conf, const struct conf_site *site);
-
-/* NULL when nothing is stated for that tenant or campaign. */
-const struct limits *conf_limits_tenant(const struct conf *conf, struct slice tenant);
-const struct limits *conf_limits_campaign(const struct conf *conf, struct slice campaign);
 
 /* ---- showing ---- */
 

@@ -21,6 +21,7 @@ static const struct {
     FIELD(LIMIT_CONNECTION_AGE, connection_age),
     FIELD(LIMIT_RECIPIENTS_PER_TRANSACTION, recipients_per_transaction),
     FIELD(LIMIT_PIPELINE, pipeline),
+    FIELD(LIMIT_PIPELINE_DEPTH, pipeline_depth),
 };
 
 const char *limits_key_name(enum limit_key key)

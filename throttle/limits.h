@@ -21,14 +21,17 @@ enum limit_key {
     LIMIT_CONNECTION_AGE,
     LIMIT_RECIPIENTS_PER_TRANSACTION,
     LIMIT_PIPELINE,
+    LIMIT_PIPELINE_DEPTH,
     LIMIT_KEYS
 };
 
-/* How far commands run ahead of their replies; RFC 2920. */
+/* How far commands run ahead of their replies. */
 enum limit_pipeline {
-    LIMIT_PIPELINE_AUTO,    /* the engine's choice */
-    LIMIT_PIPELINE_OFF,     /* one command, one reply */
-    LIMIT_PIPELINE_COMMANDS /* within one transaction, where the server offers it */
+    LIMIT_PIPELINE_AUTO,     /* the engine's choice */
+    LIMIT_PIPELINE_OFF,      /* one command, one reply */
+    LIMIT_PIPELINE_COMMANDS, /* within one transaction, RFC 2920 */
+    LIMIT_PIPELINE_MESSAGES, /* the next envelope behind the body */
+    LIMIT_PIPELINE_CHUNKING  /* RFC 3030, several transactions in flight */
 };
 
 struct limits {
@@ -41,6 +44,7 @@ struct limits {
     int64_t connection_age;              /* microseconds; 0: unlimited */
     uint32_t recipients_per_transaction; /* at least 1 */
     int pipeline;                        /* enum limit_pipeline */
+    uint32_t pipeline_depth;             /* transactions in flight when chunking; at least 1 */
     /* Where each value was written, such as "limits.google.rate, volley.yaml:12"; borrowed.
      * NULL: not stated in this scope (and then the value is 0). */
     const char *origin[LIMIT_KEYS];
