@@ -136,6 +136,9 @@ struct letter_copy {
     struct buf pieces;
     struct buf iovs;
     size_t prepend_left;
+    int64_t date_second;
+    size_t date_len;
+    char date[40];
 };
 
 void letter_copy_init(struct letter_copy *copy);

@@ -14,7 +14,7 @@
 #include <string.h>
 
 enum {
-    STRETCH_MIN = 256, /* shorter texts are encoded for each copy */
+    STRETCH_MIN = 100, /* shorter texts are encoded for each copy */
     HEAD_MAX = 160,    /* how far to look for a line end to start sharing at */
     HEAD_CUT_MIN = 30, /* without one, sharing starts at a blank between these */
     HEAD_CUT_MAX = 70,
@@ -32,7 +32,7 @@ static size_t head_len(struct slice text)
     if (lf < near.len) {
         return lf + 1;
     }
-    for (size_t i = HEAD_CUT_MAX; i > HEAD_CUT_MIN; i--) {
+    for (size_t i = HEAD_CUT_MAX; i > HEAD_CUT_MIN && near.len > HEAD_CUT_MAX; i--) {
         if (near.ptr[i - 1] == ' ' || near.ptr[i - 1] == '>') {
             return i;
         }
@@ -40,12 +40,12 @@ static size_t head_len(struct slice text)
     return HEAD_CUT_MAX;
 }
 
-static void qp_stretch(struct stretch *out, struct slice text, bool first, struct arena *arena)
+static void qp_stretch(struct stretch *out, struct slice text, size_t head, struct arena *arena)
 {
     struct buf encoded = BUF_EMPTY;
     struct qp_flow flow = {.out = &encoded};
 
-    out->head = first ? 0 : head_len(text);
+    out->head = head;
     qp_put(&flow, slice_from(text, out->head));
     out->ready[0] = arena_keep(arena, buf_slice(&encoded));
     out->ready_text[0] = text.len - out->head;
@@ -73,12 +73,13 @@ void part_compile(struct text_part *part, struct arena *arena)
 {
     for (size_t i = 0; i < part->text.count; i++) {
         struct node *node = &part->text.node[i];
-        if (node->kind != NODE_TEXT || node->text.len < STRETCH_MIN) {
+        size_t head = part->coding == CODING_QP && i > 0 ? head_len(node->text) : 0;
+        if (node->kind != NODE_TEXT || node->text.len < head + STRETCH_MIN) {
             continue;
         }
         struct stretch *stretch = arena_take(arena, sizeof(*stretch));
         if (part->coding == CODING_QP) {
-            qp_stretch(stretch, node->text, i == 0, arena);
+            qp_stretch(stretch, node->text, head, arena);
         } else {
             base64_stretch(stretch, node->text, i == 0, arena);
         }

@@ -8,23 +8,26 @@ enum { QP_COLUMN_MAX = 75 }; /* and the "=" of a soft break makes 76 */
 
 static const char hex_upper[] = "0123456789ABCDEF";
 
-static bool is_plain(unsigned char c)
-{
-    return c > ' ' && c < 0x7f && c != '=';
-}
+/* 1 for what goes as it is: printable ASCII but "=", by byte. */
+static const bool plain_byte[256] = {
+    ['!' ... '<'] = true,
+    ['>' ... '~'] = true,
+};
 
 /* How many bytes at the front go as they are into the rest of this line. */
 static size_t plain_run(struct slice text, size_t room)
 {
+    const unsigned char *p = (const unsigned char *)text.ptr;
     size_t len = 0;
+    size_t end = text.len < room ? text.len : room;
 
-    while (len < text.len && len < room) {
-        unsigned char c = (unsigned char)text.ptr[len];
-        /* A space is plain when more of the line follows it. */
-        bool inner_blank =
-            (c == ' ' || c == '\t') && len + 1 < text.len && text.ptr[len + 1] != '\r';
-        if (!is_plain(c) && !inner_blank) {
-            break;
+    while (len < end) {
+        if (!plain_byte[p[len]]) {
+            /* A space is plain when more of the line follows it. */
+            bool blank = p[len] == ' ' || p[len] == '\t';
+            if (!blank || len + 1 == text.len || p[len + 1] == '\r') {
+                break;
+            }
         }
         len++;
     }

@@ -162,14 +162,19 @@ static void values_fill(struct render *r, struct slice *slot)
 
 /* ---- steps ---- */
 
+/* Jobs that came together have the same second, so the last date is kept. */
 static void put_date(struct render *r)
 {
-    char text[40];
-    size_t len = clock_format_rfc5322(text, r->given->date_us);
+    struct letter_copy *copy = r->copy;
+    int64_t second = r->given->date_us / 1000000;
 
-    BUF_LIT(&r->copy->own, "Date: ");
-    buf_put(&r->copy->own, text, len);
-    BUF_LIT(&r->copy->own, "\r\n");
+    if (copy->date_len == 0 || copy->date_second != second) {
+        copy->date_len = clock_format_rfc5322(copy->date, second * 1000000);
+        copy->date_second = second;
+    }
+    BUF_LIT(&copy->own, "Date: ");
+    buf_put(&copy->own, copy->date, copy->date_len);
+    BUF_LIT(&copy->own, "\r\n");
 }
 
 static bool is_id_char(char c)
