@@ -79,6 +79,7 @@ static void literal_read(struct mx_build *b, struct slice text)
     char shown[46];
 
     b->literal = true;
+    b->ttl_s = TTL_LITERAL_S;
     if (v6) {
         inner = slice_from(inner, tag.len);
     }
@@ -100,7 +101,6 @@ static void literal_read(struct mx_build *b, struct slice text)
         h->address[h->count++] = address;
         settle(b, MX_OK, false);
     }
-    b->ttl_s = TTL_LITERAL_S;
 }
 
 struct mx_build *mx_build_new(struct slice domain, const struct mx_options *options)
