@@ -31,17 +31,17 @@ static void test_best_preference_then_backup(void **state)
     add(&set, "mx1", "192.0.2.1", 10);
     add(&set, "mx1", "192.0.2.1", 10); /* twice is once */
     assert_int_equal(set.count, 2);
-    struct host *h = hosts_pick(&set, 0, 0, &up);
+    struct host *h = hosts_pick(&set, 0, &up);
     assert_string_equal(h->name, "mx1");
     assert_string_equal(h->ip, "192.0.2.1");
     assert_int_equal(host_failed(h, 0), 30000000);
-    assert_string_equal(hosts_pick(&set, 0, 1, &up)->name, "mx2");
+    assert_string_equal(hosts_pick(&set, 1, &up)->name, "mx2");
     assert_false(hosts_all_down(&set, 1, &up));
-    host_failed(hosts_pick(&set, 0, 1, &up), 1);
-    assert_null(hosts_pick(&set, 0, 2, &up));
+    host_failed(hosts_pick(&set, 1, &up), 1);
+    assert_null(hosts_pick(&set, 2, &up));
     assert_int_equal(up, 30000000);
     assert_true(hosts_all_down(&set, 2, &up));
-    assert_string_equal(hosts_pick(&set, 0, 30000000, &up)->name, "mx1");
+    assert_string_equal(hosts_pick(&set, 30000000, &up)->name, "mx1");
     hosts_fini(&set);
 }
 
@@ -56,12 +56,13 @@ static void test_equal_hosts_share(void **state)
     add(&set, "b", "192.0.2.2", 10);
     add(&set, "c", "192.0.2.3", 10);
     for (int i = 0; i < 30; i++) {
-        hosts_pick(&set, 0, 0, &up)->connections++;
+        slots_take(&hosts_pick(&set, 0, &up)->connections);
     }
     for (size_t i = 0; i < set.count; i++) {
-        assert_int_equal(set.host[i].connections, 10);
+        assert_int_equal(set.host[i].connections.used, 10);
     }
-    assert_null(hosts_pick(&set, 10, 0, &up));
+    hosts_limit(&set, 10);
+    assert_null(hosts_pick(&set, 0, &up));
     assert_int_equal(up, INT64_MAX);
     hosts_fini(&set);
 }
@@ -93,18 +94,18 @@ static void test_health_survives_renewal(void **state)
     add(&set, "a", "192.0.2.1", 10);
     add(&set, "b", "192.0.2.2", 10);
     host_failed(&set.host[0], 0);
-    set.host[1].connections = 4;
+    set.host[1].connections.used = 4;
     add(&fresh, "b", "192.0.2.2", 5);
     add(&fresh, "a", "192.0.2.1", 10);
     add(&fresh, "a", "192.0.2.9", 10);
     hosts_renew(&set, &fresh);
     assert_int_equal(fresh.count, 0);
     assert_int_equal(set.count, 3);
-    assert_int_equal(set.host[0].connections, 4);
+    assert_int_equal(set.host[0].connections.used, 4);
     assert_int_equal(set.host[0].preference, 5);
     assert_int_equal(set.host[1].failures, 1);
     assert_int_equal(set.host[2].failures, 0);
-    assert_string_equal(hosts_pick(&set, 0, 1, &up)->name, "b");
+    assert_string_equal(hosts_pick(&set, 1, &up)->name, "b");
     hosts_fini(&set);
 }
 
