@@ -227,7 +227,7 @@ MAN_COMMANDS := run send check demo
 MAN_PAGES    := $(BUILD)/man/volley.1 $(MAN_COMMANDS:%=$(BUILD)/man/volley-%.1) \
                 $(patsubst $(BUILD)/%,$(BUILD)/man/%.1,$(filter-out $(BUILD)/volley,$(PROGRAMS)))
 
-.PHONY: man install uninstall dist clean help
+.PHONY: man docs install uninstall dist clean help
 man: $(MAN_PAGES)
 
 $(BUILD)/man/volley.1: $(BUILD)/volley
@@ -239,6 +239,10 @@ $(MAN_COMMANDS:%=$(BUILD)/man/volley-%.1): $(BUILD)/man/volley-%.1: $(BUILD)/vol
 $(BUILD)/man/volley-sink.1 $(BUILD)/man/volley-bench.1: $(BUILD)/man/%.1: $(BUILD)/%
 	@mkdir -p $(@D)
 	$(Q)$< --man > $@
+
+# What README.md and ARCHITECTURE.md quote from the program.
+docs: $(BUILD)/volley
+	@VOLLEY_BUILD=$(BUILD) $(PYTHON) tests/docs.py
 
 bindir  := $(PREFIX)/bin
 mandir  := $(PREFIX)/share/man/man1
@@ -279,6 +283,7 @@ help:
 #? make             builds volley, volley-sink and volley-bench in build/
 #? make install     into PREFIX (/usr/local), below DESTDIR; uninstall takes it away
 #? make man         manual pages in build/man
+#? make docs        renews what README.md and ARCHITECTURE.md quote from the program
 #? make dist        a tarball of the commit
 #? make clean       removes build/
 #?

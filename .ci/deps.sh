@@ -36,12 +36,12 @@ test  need python3-yaml            end-to-end tests write configurations
 test  need openssl                 certificates for TLS tests
 test  opt  postfix                 a real receiver (a private instance, never the service)
 test  opt  knot                    a private name server for MX tests
+test  opt  iproute2                a network of its own for MX tests
 test  opt  valgrind                leak check of a whole run
 test  opt  clang                   fuzzing
 test  opt  libclang-rt-dev         fuzzing
 lint  opt  clang-format            form of C files
 lint  opt  shellcheck              form of shell scripts
-lint  opt  lua5.4                  syntax of the Redis library
 lint  opt  mandoc                  form of the manual pages
 TABLE
 }

@@ -5,8 +5,8 @@
 
 A rule takes a path and its text and yields (line number, what is wrong).  Beside it stand
 samples that it must catch and samples that it must let through: each run tries those first,
-so that a rule cannot fall asleep.  Rules that need a tool (clang-format, shellcheck, luac,
-the built program) say "skip" and why when the tool is not there.
+so that a rule cannot fall asleep.  Rules that need a tool (clang-format, shellcheck, the
+built program) say "skip" and why when the tool is not there.
 """
 
 import fnmatch
@@ -16,6 +16,8 @@ import re
 import shutil
 import subprocess
 import sys
+
+import docs
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 BUILD = os.environ.get("VOLLEY_BUILD", "build")
@@ -200,8 +202,8 @@ def head(path, text):
       good=[("queue/a_b.h", "#ifndef VOLLEY_QUEUE_A_B_H\n#define VOLLEY_QUEUE_A_B_H\n#endif\n")])
 def guard(path, text):
     parts = path.removesuffix(".h").split("/")
-    name = "_".join(["VOLLEY"] + parts[parts[0] in ("engine", "tests"):]).upper() + "_H"
-    name = re.sub(r"\W", "_", name).replace("_UNIT_", "_TEST_")
+    name = "_".join(["VOLLEY"] + parts[parts[0] == "engine":]).upper() + "_H"
+    name = re.sub(r"\W", "_", name).replace("TESTS_UNIT_", "TESTS_")
     if f"#ifndef {name}\n#define {name}\n" not in text or not text.endswith("#endif\n"):
         yield 1, f"the guard is {name}"
 
@@ -316,9 +318,10 @@ def pure(path, text):
 def own_header_first(path, text):
     own = path.removesuffix(".c") + ".h"
     if (TOP / own).exists():
-        first = next(iter(includes(text)), None)
-        if not first or first[2] != own:
-            yield first[0] if first else 1, f'"{own}" is included first'
+        first = next(iter(includes(text)), (1, "", ""))
+        # Or a private header of the same directory, which includes that.
+        if first[2].rsplit("/", 1)[0] != path.rsplit("/", 1)[0]:
+            yield first[0], f'"{own}" is included first'
 
 
 # ---- other languages -----------------------------------------------------------------------
@@ -361,16 +364,6 @@ def shell(_path, text):
         yield (int(match.group(1)), match.group(2)) if match else (1, line)
 
 
-@rule("*.lua", bad=[("a.lua", "x = = 1\n")], good=[("a.lua", "local x = 1\n")],
-      needs=tool_missing("luac5.1", "luac5.4", "luac"))
-def lua(_path, text):
-    luac = next(filter(shutil.which, ("luac5.1", "luac5.4", "luac")))
-    text = re.sub(r"\A#![^\n]*", "", text)  # the line that names a library is Redis's
-    for line in tool_lines([luac, "-p", "-"], text):
-        match = re.search(r"stdin:(\d+): (.*)", line)
-        yield (int(match.group(1)), match.group(2)) if match else (1, line)
-
-
 def program_missing():
     if not (TOP / BUILD / "volley").exists():
         return f"{BUILD}/volley is not built"
@@ -389,34 +382,27 @@ def configuration(_path, text):
 # ---- documents -----------------------------------------------------------------------------
 
 
-def marked(text, name):
-    """The text between "<!-- NAME: ... -->" and "<!-- end of NAME -->", and its first line."""
-    match = re.search(rf"<!-- {name}:[^\n]*-->\n(.*?)<!-- end of {name} -->", text, re.S)
+def made(path, text, name):
+    """Complains when a part of a document is not what it is made from."""
+    match = docs.marked(text, name)
     if not match:
-        return None, 1
-    return match.group(1).strip(), text[: match.start(1)].count("\n") + 1
+        yield 1, f"the marks of {name} are missing"
+    elif match.group(1).strip() != docs.PARTS[path][name]().strip():
+        yield text[: match.start(1)].count("\n") + 1, f"{name} is out of date: run `make docs`"
 
 
 @rule("README.md", bad=[("README.md", "# x\n"),
                         ("README.md", "<!-- reference: y -->\nold\n<!-- end of reference -->\n")],
       needs=program_missing)
 def reference(path, text):
-    here, line = marked(text, "reference")
-    there = subprocess.run([f"{BUILD}/volley", "help", "--config-reference"], cwd=TOP,
-                           capture_output=True, text=True).stdout.strip()
-    if here != there:
-        yield line, f"the reference is not the program's: run `make {path}`"
+    yield from made(path, text, "reference")
 
 
-@rule("ARCHITECTURE.md", bad=[("ARCHITECTURE.md", "# x\n")])
-def dependency_table(_path, text):
-    here, line = marked(text, "modules")
-    for module, others in deps().items():
-        row = f"| `{module}` |"
-        if not here or row not in here:
-            yield line, f"the table of modules lacks {module}"
-        elif len(others) == 1 and not re.search(re.escape(row) + r" (–|nothing) \|", here):
-            yield line, f"{module} depends on nothing"
+@rule("ARCHITECTURE.md",
+      bad=[("ARCHITECTURE.md", "# x\n"),
+           ("ARCHITECTURE.md", "<!-- modules: y -->\nold\n<!-- end of modules -->\n")])
+def dependency_table(path, text):
+    yield from made(path, text, "modules")
 
 
 @rule("*.md", bad=[("README.md", "see `engine/nothing/here.c`\n"), ("a.md", "[x](gone.md)\n")],

@@ -96,7 +96,8 @@ class Process:
         try:
             code = self.popen.wait(timeout_s)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"{self.name} did not end in {timeout_s} s\n{self.text()}") from None
+            message = f"{self.name} did not end in {timeout_s} s\n{self.text()}"
+            raise AssertionError(message) from None
         self._reader.join(timeout_s)
         return code
 
