@@ -234,5 +234,4 @@ void conf_print_json(const struct conf *conf, struct buf *out)
     json_array_open(out);
     print(conf, out, true);
     json_array_close(out);
-    buf_putc(out, '\n');
 }

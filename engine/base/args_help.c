@@ -118,6 +118,8 @@ static void put_options(struct buf *out, const struct args_option *o)
             put_entry(out, buf_slice(&name), o->help);
         }
     }
+    put_entry(out, SLICE("-h, --help"), "Prints this text.");
+    put_entry(out, SLICE("    --version"), "Prints the version.");
     buf_fini(&name);
 }
 

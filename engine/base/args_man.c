@@ -88,7 +88,7 @@ static void put_option(struct buf *out, const struct args_option *o)
 static void put_options(struct buf *out, const struct args_option *o)
 {
     put_section(out, "OPTIONS");
-    for (; args_option_present(o); o++) {
+    for (; o != NULL && args_option_present(o); o++) {
         if (o->heading != NULL) {
             BUF_LIT(out, ".SS ");
             put_cstr(out, o->heading);
@@ -97,6 +97,8 @@ static void put_options(struct buf *out, const struct args_option *o)
             put_option(out, o);
         }
     }
+    BUF_LIT(out, ".TP\n\\fB\\-h\\fR, \\fB\\-\\-help\\fR\nPrints a summary.\n");
+    BUF_LIT(out, ".TP\n\\fB\\-\\-version\\fR\nPrints the version.\n");
 }
 
 static void put_examples(struct buf *out, const struct args_pair *pairs)
@@ -131,7 +133,7 @@ void args_put_man(struct buf *out, const struct args_command *command, const cha
 {
     BUF_LIT(out, ".TH ");
     put_page_name(out, command->name, true);
-    buf_printf(out, " 1 %s \"volley " VOLLEY_VERSION "\" \"Volley manual\"\n", date);
+    buf_printf(out, " 1 \"%s\" \"volley " VOLLEY_VERSION "\" \"Volley manual\"\n", date);
     put_section(out, "NAME");
     put_page_name(out, command->name, false);
     BUF_LIT(out, " \\- ");
@@ -148,9 +150,7 @@ void args_put_man(struct buf *out, const struct args_command *command, const cha
         put_paragraph(out, command->description[i]);
     }
     put_pairs(out, "COMMANDS", command->commands);
-    if (command->options != NULL) {
-        put_options(out, command->options);
-    }
+    put_options(out, command->options);
     put_pairs(out, "EXIT STATUS", args_exit_codes(command));
     put_pairs(out, "FILES", command->files);
     put_pairs(out, "ENVIRONMENT", command->environment);
