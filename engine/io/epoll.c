@@ -129,9 +129,12 @@ static bool push(struct io_stream *s)
             s->write_err = 0;
             return true;
         }
+        if (n < 0 && errno == EAGAIN) {
+            return false;
+        }
         if (n < 0 && errno != EINTR) {
             s->write_err = (int8_t)err_from_errno(errno);
-            return errno != EAGAIN;
+            return true;
         }
     }
 }

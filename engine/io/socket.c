@@ -52,3 +52,11 @@ int socket_error(int fd)
     }
     return value;
 }
+
+bool socket_was_reset(int fd)
+{
+    struct tcp_info info;
+    socklen_t len = sizeof(info);
+
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 && info.tcpi_state == TCP_CLOSE;
+}

@@ -7,6 +7,7 @@
 #ifndef VOLLEY_IO_SOCKET_H
 #define VOLLEY_IO_SOCKET_H
 
+#include <stdbool.h>
 #include <sys/socket.h>
 
 /* A non-blocking stream socket, bound to `source` unless that is NULL.  The descriptor, or a
@@ -18,5 +19,8 @@ void socket_set_nodelay(int fd);
 
 /* The pending error of a socket, as a positive errno value. */
 int socket_error(int fd);
+
+/* A TCP connection that is over without a FIN of ours. */
+bool socket_was_reset(int fd);
 
 #endif

@@ -267,10 +267,23 @@ void stream_written(struct io_stream *s, int err)
     stream_settle(s);
 }
 
+/* A socket reports a reset once, and then looks as if a FIN had come: the write may have got
+ * the report, even as a short count. */
+static int hidden_error(const struct io_stream *s)
+{
+    if ((s->flags & STREAM_WRITING) != 0 && socket_was_reset(s->fd)) {
+        return ERR_CLOSED;
+    }
+    return s->write_err;
+}
+
 void stream_ended(struct io_stream *s, int err)
 {
     if ((s->flags & STREAM_ENDED) == 0) {
         s->flags |= STREAM_ENDED;
+        if (err == 0) {
+            err = hidden_error(s);
+        }
         s->end_err = (int8_t)err;
         if (s->state == STREAM_OPEN) {
             s->ops->on_end(s, err);

@@ -8,7 +8,7 @@
 #include "engine/base/buf.h"
 #include "engine/base/clock.h"
 #include "engine/base/err.h"
-#include "engine/io/io.h"
+#include "engine/io/backend.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -248,9 +248,19 @@ static inline int harness_setup(void **state)
     return *state != NULL ? 0 : -1;
 }
 
+/* A test that failed in the middle leaves streams behind; io_free() would panic over them and
+ * hide what failed. */
 static inline int harness_teardown(void **state)
 {
-    io_free(*state);
+    struct io *io = *state;
+
+    for (uint32_t at = 0; io != NULL && at < io->slot_count; at++) {
+        if (io->slots[at].kind != SLOT_FREE) {
+            printf("streams, listeners or watches were left open\n");
+            return -1;
+        }
+    }
+    io_free(io);
     return 0;
 }
 
