@@ -698,7 +698,39 @@ local function submit_batch(keys, args)
     return results
 end
 
-return {submit = submit, submit_batch = submit_batch, store = store}
+-- KEYS meta; ARGV <sending> <number>, then as volley_submit_batch.  The parts of a sending are
+-- numbered from 1 and each is taken once and in order: a submitter that lost an answer, or was
+-- started again, gives the part again and is told VOLLEYSEEN <last taken>; one that runs ahead
+-- of a part that was refused is told VOLLEYORDER <next wanted>.  So a list of millions goes in
+-- exactly once for the price of one small key.
+local function submit_part(keys, args)
+    local base = base_of(keys[1], 'meta')
+    local sending, fault = name_of(args[1] or '')
+    local number = tonumber(args[2])
+    if not base or not sending then
+        return redis.error_reply(bad(base and 'sending' or 'key', fault or 'give 1 key, such as volley:{0}:meta'))
+    elseif not number or number < 1 or number ~= floor(number) then
+        return redis.error_reply(bad('number', 'is 1 for the first part, and so on'))
+    end
+    local key = base .. 'part:' .. sending
+    local last = tonumber(call('GET', key) or 0)
+    if number <= last then
+        return redis.error_reply('VOLLEYSEEN ' .. last)
+    elseif number > last + 1 then
+        return redis.error_reply('VOLLEYORDER ' .. last + 1)
+    end
+    local rest = {}
+    for i = 3, #args do
+        rest[i - 2] = args[i]
+    end
+    local results = submit_batch(keys, rest)
+    if not results.err then
+        call('SET', key, format('%d', number), 'PX', format('%d', STORE_TTL_MS))
+    end
+    return results
+end
+
+return {submit = submit, submit_batch = submit_batch, submit_part = submit_part, store = store}
 end -- of body()
 
 local function add(name)
@@ -711,4 +743,5 @@ end
 -- No allow-oom: a full Redis takes no new work.
 add('submit')
 add('submit_batch')
+add('submit_part')
 add('store')
