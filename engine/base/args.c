@@ -166,6 +166,10 @@ static enum args_outcome parse_long(struct parser *p, const char *arg)
 /* One argument of short options: flags together, the last one may have its value attached. */
 static enum args_outcome parse_short(struct parser *p, const char *arg)
 {
+    if (arg[2] != '\0' && find_long(p->command, slice_cstr(arg + 1)) != NULL) {
+        /* -count is not -c with a value: somebody forgot a dash. */
+        return bad(p, "unknown option %s, did you mean -%s?", arg, arg);
+    }
     for (const char *c = arg + 1; *c != '\0'; c++) {
         char typed[3] = {'-', *c, '\0'};
         const struct args_option *o = find_letter(p->command, *c);
@@ -175,9 +179,7 @@ static enum args_outcome parse_short(struct parser *p, const char *arg)
             return ARGS_HELP;
         }
         if (o == NULL) {
-            return find_long(p->command, slice_cstr(arg + 1)) != NULL
-                       ? bad(p, "unknown option %s, did you mean -%s?", arg, arg)
-                       : bad(p, "unknown option -%c", *c);
+            return bad(p, "unknown option -%c", *c);
         }
         if (o->kind != ARGS_FLAG) {
             return c[1] != '\0' ? take(p, o, c + 1) : take_next(p, o, typed);

@@ -36,14 +36,16 @@ static void put_section(struct buf *out, const char *title)
     buf_printf(out, ".SH %s\n", title);
 }
 
-static void put_paragraph(struct buf *out, const char *text)
+static void put_paragraph(struct buf *out, const char *text, bool first)
 {
+    if (!first) {
+        BUF_LIT(out, ".PP\n"); /* a section starts one by itself */
+    }
     if (text[0] == ' ') {
-        BUF_LIT(out, ".PP\n.nf\n");
+        BUF_LIT(out, ".nf\n");
         put_cstr(out, text);
         BUF_LIT(out, "\n.fi\n");
     } else {
-        BUF_LIT(out, ".PP\n");
         put_cstr(out, text);
         buf_putc(out, '\n');
     }
@@ -107,8 +109,10 @@ static void put_examples(struct buf *out, const struct args_pair *pairs)
         return;
     }
     put_section(out, "EXAMPLES");
-    for (; pairs->term != NULL; pairs++) {
-        BUF_LIT(out, ".PP\n");
+    for (bool first = true; pairs->term != NULL; pairs++, first = false) {
+        if (!first) {
+            BUF_LIT(out, ".PP\n");
+        }
         put_cstr(out, pairs->text);
         BUF_LIT(out, "\n.RS 4\n.nf\n");
         put_cstr(out, pairs->term);
@@ -147,7 +151,7 @@ void args_put_man(struct buf *out, const struct args_command *command, const cha
     buf_putc(out, '\n');
     put_section(out, "DESCRIPTION");
     for (size_t i = 0; command->description != NULL && command->description[i] != NULL; i++) {
-        put_paragraph(out, command->description[i]);
+        put_paragraph(out, command->description[i], i == 0);
     }
     put_pairs(out, "COMMANDS", command->commands);
     put_options(out, command->options);
