@@ -186,7 +186,7 @@ endif
 PYTHON  ?= /usr/bin/python3
 RUN_PY   = VOLLEY_BUILD=$(BUILD) VOLLEY_JOBS=$(JOBS) MAKE=$(MAKE) $(PYTHON) tests/run.py
 
-.PHONY: test unit dialogue e2e asan tsan tidy fuzz test-bins fuzz-bins print-deps
+.PHONY: test unit dialogue e2e asan tsan tidy fuzz test-bins dialogue-bins fuzz-bins print-deps
 test: deps-build deps-run deps-test
 	@$(RUN_PY) tidy unit dialogue asan fuzz e2e
 
@@ -198,6 +198,7 @@ fuzz:
 	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) $(RUN_PY) $@
 
 test-bins: $(UNIT_BINS) $(DIALOGUE_BINS)
+dialogue-bins: $(DIALOGUE_BINS)
 fuzz-bins: $(FUZZ_BINS)
 
 # "engine/smtp: engine/base", a line for each module: what `make tidy` reads.

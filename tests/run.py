@@ -246,9 +246,8 @@ def unit_names():
 # ---- parts -------------------------------------------------------------------------------
 
 
-def unit_jobs(build, prefix="", wrap=(), env=None, slow=1):
-    return [([*wrap, f"{build}/{n}"], prefix + n, PROGRAM_LIMIT_S * slow, env)
-            for n in unit_names()]
+def unit_jobs(names, build, prefix="", wrap=(), env=None, slow=1):
+    return [([*wrap, f"{build}/{n}"], prefix + n, PROGRAM_LIMIT_S * slow, env) for n in names]
 
 
 def dialogue_jobs(build, prefix="", wrap=(), env=None, slow=1):
@@ -263,21 +262,23 @@ def dialogue_jobs(build, prefix="", wrap=(), env=None, slow=1):
 
 
 def part_unit():
-    names = [f"{BUILD}/{n}" for n in unit_names()]
-    if make("unit", f"BUILD={BUILD}", *names):
-        in_parallel(unit_jobs(BUILD))
+    names = unit_names()
+    if make("unit", f"BUILD={BUILD}", *[f"{BUILD}/{n}" for n in names]):
+        in_parallel(unit_jobs(names, BUILD))
 
 
 def part_dialogue():
-    if make("dialogue", f"BUILD={BUILD}", "test-bins"):
+    if make("dialogue", f"BUILD={BUILD}", "dialogue-bins"):
         in_parallel(dialogue_jobs(BUILD))
 
 
 def sanitized(name, flags, wrap=()):
     build = f"{BUILD}/{name}"
-    if make(name, f"BUILD={build}", f"SAN={flags}", "OPT=-O1 -g", "test-bins"):
-        both = [f(build, f"{name}/", wrap, SANITIZER_ENV, 3) for f in (unit_jobs, dialogue_jobs)]
-        in_parallel(both[0] + both[1])
+    names = unit_names()
+    if make(name, f"BUILD={build}", f"SAN={flags}", "OPT=-O1 -g", "dialogue-bins",
+            *[f"{build}/{n}" for n in names]):
+        how = (build, f"{name}/", wrap, SANITIZER_ENV, 3)
+        in_parallel(unit_jobs(names, *how) + dialogue_jobs(*how))
 
 
 def part_asan():
