@@ -36,7 +36,7 @@ DEPS_queue   := io base
 DEPS_deliver := queue dns tls message smtp io conf throttle base
 DEPS_worker  := deliver $(DEPS_deliver)
 DEPS_cli     := worker $(DEPS_worker)
-DEPS_bench   := tls smtp io base
+DEPS_bench   := tls io base
 
 # Third-party libraries, each known to one module only.
 LIBS_io      := -luring

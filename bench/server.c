@@ -233,7 +233,7 @@ void server_start(struct server *s, int64_t now_us)
 
 void server_refuse(struct server *s, struct slice reply)
 {
-    server_say(s, SERVER_CONNECT, reply);
+    server_say(s, SERVER_OTHER, reply);
     apply_then(s, SERVER_THEN_CLOSE);
 }
 
@@ -299,7 +299,7 @@ static size_t feed_line(struct server *s, struct slice in, int64_t now_us)
     return len;
 }
 
-static bool tls_follows(const struct server *s)
+bool server_tls_follows(const struct server *s)
 {
     return s->marks > 0 && s->mark[s->marks - 1].kind == SERVER_MARK_TLS;
 }
@@ -311,7 +311,7 @@ size_t server_feed(struct server *s, struct slice in, int64_t now_us)
     s->after_dot = false;
     while (at < in.len) {
         struct slice rest = slice_from(in, at);
-        if (tls_follows(s)) {
+        if (server_tls_follows(s)) {
             return at;
         }
         if (s->unsent && s->state != SERVER_OVER) {

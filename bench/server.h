@@ -212,6 +212,9 @@ void server_refuse(struct server *s, struct slice reply);
  * belongs to the TLS handshake (a SERVER_MARK_TLS was set). */
 size_t server_feed(struct server *s, struct slice in, int64_t now_us);
 
+/* The last mark is SERVER_MARK_TLS. */
+bool server_tls_follows(const struct server *s);
+
 /* The handshake is done: the session starts anew (RFC 3207 4.2). */
 void server_tls_started(struct server *s);
 

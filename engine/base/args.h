@@ -75,6 +75,12 @@ struct args_pair {
     const char *text;
 };
 
+/* Further tables of pairs, such as the words of a small language.  Ends with a zeroed entry. */
+struct args_section {
+    const char *title; /* "Magic recipients" */
+    const struct args_pair *pairs;
+};
+
 struct args_command {
     const char *name;     /* as typed: "volley send" */
     const char *summary;  /* one line without a full stop */
@@ -82,11 +88,12 @@ struct args_command {
     /* Paragraphs, ended by NULL.  One that starts with a space is printed as it stands. */
     const char *const *description;
     const struct args_option *options;
-    size_t operands_min, operands_max;  /* max 0: takes none; SIZE_MAX: any number */
-    const char *operand;                /* what one is called in messages: "FILE" */
-    const struct args_pair *commands;   /* subcommands, for the overview; or NULL */
-    const struct args_pair *exit_codes; /* NULL: the usual four */
-    const struct args_pair *examples;   /* term: the command line, text: what it does */
+    size_t operands_min, operands_max;   /* max 0: takes none; SIZE_MAX: any number */
+    const char *operand;                 /* what one is called in messages: "FILE" */
+    const struct args_pair *commands;    /* subcommands, for the overview; or NULL */
+    const struct args_section *sections; /* between options and exit codes; or NULL */
+    const struct args_pair *exit_codes;  /* NULL: the usual four */
+    const struct args_pair *examples;    /* term: the command line, text: what it does */
     const struct args_pair *files;
     const struct args_pair *environment;
     const char *see_also; /* "volley-run(1), volley-check(1)" */

@@ -158,6 +158,9 @@ void args_put_help(struct buf *out, const struct args_command *command)
     }
     put_pairs(out, "Commands", command->commands);
     put_options(out, command->options);
+    for (const struct args_section *s = command->sections; s != NULL && s->title != NULL; s++) {
+        put_pairs(out, s->title, s->pairs);
+    }
     put_pairs(out, "Exit codes", args_exit_codes(command));
     put_pairs(out, "Files", command->files);
     put_pairs(out, "Environment", command->environment);

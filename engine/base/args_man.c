@@ -155,6 +155,9 @@ void args_put_man(struct buf *out, const struct args_command *command, const cha
     }
     put_pairs(out, "COMMANDS", command->commands);
     put_options(out, command->options);
+    for (const struct args_section *s = command->sections; s != NULL && s->title != NULL; s++) {
+        put_pairs(out, s->title, s->pairs);
+    }
     put_pairs(out, "EXIT STATUS", args_exit_codes(command));
     put_pairs(out, "FILES", command->files);
     put_pairs(out, "ENVIRONMENT", command->environment);
