@@ -53,7 +53,8 @@ enum io_backend io_backend(const struct io *io); /* IO_URING or IO_EPOLL */
 
 /* One tick: submits what was asked for, waits until something happens, a timer is due or
  * wait_us passed (0: does not wait; negative: no limit of its own), then calls back for all
- * that happened, timers included.  One system call a tick on io_uring. */
+ * that happened, timers included.  A signal ends the wait early.  One system call a tick on
+ * io_uring. */
 void io_tick(struct io *io, int64_t wait_us);
 
 int64_t io_now_us(const struct io *io); /* monotonic; read once a tick */
