@@ -203,7 +203,7 @@ def head(path, text):
 def guard(path, text):
     parts = path.removesuffix(".h").split("/")
     name = "_".join(["VOLLEY"] + parts[parts[0] == "engine":]).upper() + "_H"
-    name = re.sub(r"\W", "_", name).replace("TESTS_UNIT_", "TESTS_")
+    name = re.sub(r"\W", "_", name).replace("TESTS_UNIT_", "TEST_")
     if f"#ifndef {name}\n#define {name}\n" not in text or not text.endswith("#endif\n"):
         yield 1, f"the guard is {name}"
 
@@ -426,11 +426,11 @@ _tracked = []
 def tracked():
     """Files of the project: known to git or new; without git, all but what is built."""
     if not _tracked:
-        done = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-                              cwd=TOP, capture_output=True, text=True)
-        if done.returncode == 0:
-            names = done.stdout.splitlines()
-        else:
+        names = []
+        if shutil.which("git"):
+            command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+            names = subprocess.run(command, cwd=TOP, capture_output=True, text=True).stdout.split()
+        if not names:
             skip = {"build", ".git", "__pycache__", "found"}
             names = [str(p.relative_to(TOP)) for p in TOP.rglob("*")
                      if p.is_file() and not skip & set(p.relative_to(TOP).parts)]
