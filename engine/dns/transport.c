@@ -17,6 +17,7 @@
 #include "engine/base/log.h"
 #include "engine/base/mem.h"
 #include "engine/base/rng.h"
+#include "engine/dns/servers.h"
 
 #include <ares.h>
 #include <arpa/inet.h>
@@ -158,7 +159,7 @@ static const char *status_text(int status)
     case ARES_ETIMEOUT:
         return "the name servers did not answer in time";
     case ARES_ECONNREFUSED:
-        return "no name server can be reached";
+        return "no name server can be reached, or all refuse or fail";
     case ARES_ESERVFAIL:
         return "SERVFAIL";
     case ARES_EREFUSED:
@@ -281,34 +282,45 @@ static void library_init(void)
     ares_library_init(ARES_LIB_INIT_ALL);
 }
 
-static bool server_is_local(const struct ares_addr_port_node *server)
+/* What the configuration or resolv.conf say, in our form; how many. */
+static int servers_of(ares_channel channel, struct dns_server *out)
 {
-    static const uint8_t v6[16] = {[15] = 1};
+    struct ares_addr_port_node *list = NULL;
+    int count = 0;
 
-    return server->family == AF_INET ? (ntohl(server->addr.addr4.s_addr) >> 24) == 127
-                                     : memcmp(&server->addr.addr6, v6, 16) == 0;
+    if (ares_get_servers_ports(channel, &list) != ARES_SUCCESS) {
+        return 0;
+    }
+    for (const struct ares_addr_port_node *n = list; n != NULL && count < DNS_SERVERS_MAX;
+         n = n->next) {
+        out[count].bytes_count = n->family == AF_INET ? 4 : 16;
+        memcpy(out[count].bytes, &n->addr, out[count].bytes_count);
+        out[count++].port = (uint16_t)n->udp_port;
+    }
+    if (list != NULL) {
+        ares_free_data(list);
+    }
+    return count;
 }
 
-/* RFC 6840 5.7: the AD bit means something only when the way to the resolver is safe. */
-static bool servers_are_local(ares_channel channel)
+static int servers_set(ares_channel channel, const struct dns_server *servers, int count)
 {
-    struct ares_addr_port_node *servers = NULL;
-    bool local = true;
+    struct ares_addr_port_node nodes[DNS_SERVERS_MAX];
 
-    if (ares_get_servers_ports(channel, &servers) != ARES_SUCCESS || servers == NULL) {
-        return false;
+    memset(nodes, 0, sizeof(nodes));
+    for (int i = 0; i < count; i++) {
+        nodes[i].family = servers[i].bytes_count == 4 ? AF_INET : AF_INET6;
+        memcpy(&nodes[i].addr, servers[i].bytes, servers[i].bytes_count);
+        nodes[i].udp_port = nodes[i].tcp_port = servers[i].port;
+        nodes[i].next = i + 1 < count ? &nodes[i + 1] : NULL;
     }
-    for (const struct ares_addr_port_node *s = servers; s != NULL; s = s->next) {
-        local = local && server_is_local(s);
-    }
-    ares_free_data(servers);
-    return local;
+    return ares_set_servers_ports(channel, nodes);
 }
 
-static int channel_open(struct dns_transport *t)
+static int channel_init(struct dns_transport *t, int flags)
 {
     struct ares_options o = {
-        .flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | ARES_FLAG_EDNS,
+        .flags = flags | ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | ARES_FLAG_EDNS,
         .timeout = (int)t->options.timeout_ms,
         .tries = (int)t->options.tries,
         .ednspsz = UDP_PAYLOAD,
@@ -330,56 +342,71 @@ static int channel_open(struct dns_transport *t)
     return ares_init_options(&t->channel, &o, mask);
 }
 
-static int servers_set(struct dns_transport *t, struct buf *error)
+/* With several servers c-ares passes a SERVFAIL or REFUSED of one by and asks the next.  With
+ * one it would ask the same again and then report that nobody can be reached; told not to
+ * look at the code, it gives us the answer and so the reason. */
+static int channel_open(struct dns_transport *t, struct dns_server *servers, int *count)
 {
-    struct buf list = BUF_EMPTY;
-    int rc;
+    bool given = *count > 0; /* else those of resolv.conf, which c-ares has read */
+    int rc = channel_init(t, 0);
 
-    for (const char *c = t->options.servers; *c != '\0'; c++) {
-        if (*c != ' ') {
-            buf_putc(&list, *c);
+    if (rc == ARES_SUCCESS && !given) {
+        *count = servers_of(t->channel, servers);
+    }
+    if (rc == ARES_SUCCESS && *count == 1) {
+        ares_destroy(t->channel);
+        rc = channel_init(t, ARES_FLAG_NOCHECKRESP);
+    }
+    if (rc == ARES_SUCCESS && given) {
+        rc = servers_set(t->channel, servers, *count);
+        if (rc != ARES_SUCCESS) {
+            ares_destroy(t->channel);
         }
     }
-    buf_terminate(&list);
-    rc = list.len > 0 ? ares_set_servers_ports_csv(t->channel, list.ptr) : ARES_EBADSTR;
-    buf_fini(&list);
-    if (rc != ARES_SUCCESS) {
-        buf_printf(error,
-                   "name servers '%s': write addresses with commas between, as in "
-                   "127.0.0.1, 192.0.2.53:5353, [::1]:53",
-                   t->options.servers);
-        return ERR_INVALID;
+    return rc;
+}
+
+/* RFC 6840 5.7: the AD bit means something only when the way to the resolver is safe. */
+static bool servers_are_local(const struct dns_server *servers, int count)
+{
+    for (int i = 0; i < count; i++) {
+        if (!dns_server_is_local(&servers[i])) {
+            return false;
+        }
     }
-    return 0;
+    return count > 0;
 }
 
 struct dns_transport *dns_transport_new(struct io *io, const struct dns_transport_options *options,
                                         struct buf *error)
 {
-    struct dns_transport *t = mem_zalloc(sizeof(*t));
-    int rc;
+    struct dns_server servers[DNS_SERVERS_MAX];
+    struct dns_transport *t;
+    int count = 0, rc;
 
+    if (options->servers != NULL) {
+        count = dns_servers_parse(slice_cstr(options->servers), servers, error);
+        if (count < 0) {
+            return NULL;
+        }
+    }
     pthread_once(&library_once, library_init);
+    t = mem_zalloc(sizeof(*t));
     t->io = io;
     t->options = *options;
+    t->options.servers = NULL; /* the caller's bytes */
     timer_init(&t->look, look_fire);
     timer_init(&t->soon, soon_fire);
     list_init(&t->flying);
     list_init(&t->done);
     list_init(&t->watches);
-    rc = channel_open(t);
+    rc = channel_open(t, servers, &count);
     if (rc != ARES_SUCCESS) {
         buf_printf(error, "the resolver library does not start: %s", ares_strerror(rc));
         mem_free(t);
         return NULL;
     }
-    if (options->servers != NULL && servers_set(t, error) < 0) {
-        ares_destroy(t->channel);
-        mem_free(t);
-        return NULL;
-    }
-    t->options.servers = NULL; /* the caller's bytes */
-    t->options.trust_ad = options->trust_ad || servers_are_local(t->channel);
+    t->options.trust_ad = options->trust_ad || servers_are_local(servers, count);
     return t;
 }
 
