@@ -119,8 +119,8 @@ class Box:
         return self.keep(Inbox(self.certificate.context() if tls else None))
 
     def sink(self, *options, tls=False, **more):
-        if tls:
-            options += ("--tls-cert", self.certificate.cert, "--tls-key", self.certificate.key)
+        if not tls:
+            options += ("--no-starttls",)
         return self.keep(Sink(BUILD / "volley-sink", self.directory("sink"), options, **more))
 
     def postfix(self, tls="may"):

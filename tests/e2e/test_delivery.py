@@ -48,9 +48,10 @@ def test_a_thousand_letters_arrive_intact(box, backend):
     assert engine.terminate() == 0
 
 
-def test_the_bytes_themselves(box, backend):
+@pytest.mark.parametrize("offers", [(), ("--no-chunking",), ("--no-chunking", "--no-pipelining")])
+def test_the_bytes_themselves(box, backend, offers):
     queue = box.redis()
-    sink = box.sink("--store", box.path / "mail")
+    sink = box.sink("--store", box.path / "mail", *offers)
     box.engine(queue, io=backend, sink=sink.address)
     queue.submit(to="a@one.test", from_="x@sender.test", data=PLAIN)
     queue.submit(to="b@one.test", from_="x@sender.test", data=LETTER)

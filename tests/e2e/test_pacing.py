@@ -13,12 +13,6 @@ def fill(queue, count, domains):
     pipe.execute()
 
 
-def peak(sink):
-    """The most connections the sink had at a time."""
-    sink.terminate()
-    return int(sink.wait_line(r"(\d+) at (?:once|a time|peak)|peak (\d+)").group(1) or 0)
-
-
 def test_rate(box, backend):
     queue = box.redis()
     sink = box.sink()
