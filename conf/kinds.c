@@ -324,8 +324,14 @@ void conf_put_expected(struct buf *out, const struct conf_key *key)
         put_words(out, slice_cstr(key->words));
         return;
     }
+    if (key->max > 0 && key->min == key->max) {
+        put_limit(out, key, key->min);
+        return;
+    }
     buf_puts(out, slice_cstr(conf_kinds[key->kind].what));
-    if (key->max > 0) {
+    if (key->kind == CONF_NAME && key->max > 0) {
+        buf_printf(out, ", at most %u of them", (unsigned)key->max);
+    } else if (key->max > 0) {
         BUF_LIT(out, " from ");
         put_limit(out, key, key->min);
         BUF_LIT(out, " to ");

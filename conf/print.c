@@ -173,14 +173,19 @@ static void put_key(struct printer *p, const struct conf_key *key, struct slice 
     }
     buf_puts(&p->path, name);
     if (key->kind == CONF_GROUP) {
+        size_t start = p->out->len, inside;
         if (!p->json) {
             buf_printf(p->out, "%*s", (int)(p->depth * INDENT), "");
             put_quoted(p->out, name);
             BUF_LIT(p->out, ":\n");
         }
+        inside = p->out->len;
         p->depth++;
         put_rows(p, key->keys, base + key->offset);
         p->depth--;
+        if (p->out->len == inside) {
+            p->out->len = start; /* nothing in it: names of the user's, and there are none */
+        }
     } else {
         put_value(p, key, name, base);
     }

@@ -7,6 +7,8 @@
 #include "conf/private.h"
 #include "engine/base/mem.h"
 
+#include <string.h>
+
 void conf_problems_init(struct conf_problems *problems, const char *file)
 {
     *problems = (struct conf_problems){.file = slice_dup(slice_cstr(file))};
@@ -21,19 +23,36 @@ void conf_problems_fini(struct conf_problems *problems)
     *problems = (struct conf_problems){.file = NULL};
 }
 
+static bool later(const struct conf_problem *a, unsigned line, unsigned column)
+{
+    return a->line != line ? a->line > line : a->column > column;
+}
+
+/* In the order of the file, and when there are too many the first ones stay: people mend a file
+ * from its top. */
 static void add(struct conf_problems *problems, unsigned line, unsigned column, bool warning,
                 const char *fmt, va_list args)
 {
     struct buf text = BUF_EMPTY;
+    size_t at = problems->count;
 
     problems->errors += !warning;
+    while (at > 0 && later(&problems->items[at - 1], line, column)) {
+        at--;
+    }
     if (problems->count == CONF_PROBLEMS_MAX) {
         problems->more++;
-        return;
+        if (at == problems->count) {
+            return;
+        }
+        mem_free(problems->items[--problems->count].text);
     }
+    memmove(&problems->items[at + 1], &problems->items[at],
+            (problems->count - at) * sizeof(problems->items[0]));
+    problems->count++;
     buf_vprintf(&text, fmt, args);
     buf_terminate(&text);
-    problems->items[problems->count++] =
+    problems->items[at] =
         (struct conf_problem){.line = line, .column = column, .warning = warning, .text = text.ptr};
 }
 

@@ -6,6 +6,8 @@
  */
 #include "engine/base/suggest.h"
 
+enum { PREFIX_MIN = 4 };
+
 /* What people mistake for each other without noticing is the same character here. */
 static char fold(char c)
 {
@@ -61,6 +63,10 @@ void suggest_offer(struct suggest *s, struct slice candidate)
 {
     size_t distance = suggest_distance(s->word, candidate);
 
+    /* A word cut short is one slip: "password" for password_file. */
+    if (distance > 1 && s->word.len >= PREFIX_MIN && slice_istarts(candidate, s->word)) {
+        distance = 1;
+    }
     if (distance < s->distance && distance < candidate.len) {
         s->distance = distance;
         s->best = candidate;

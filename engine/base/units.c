@@ -163,7 +163,8 @@ void units_put_duration(struct buf *b, int64_t us)
         return;
     }
     for (size_t i = 0; i < sizeof(duration_units) / sizeof(duration_units[0]); i++) {
-        if (us >= duration_units[i].us) {
+        /* 30d, not 4w2d: weeks are for whole ones. */
+        if (us >= duration_units[i].us && (i > 0 || us % duration_units[i].us == 0)) {
             buf_putd(b, us / duration_units[i].us);
             buf_puts(b, duration_units[i].name);
             us %= duration_units[i].us;

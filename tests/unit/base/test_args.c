@@ -201,6 +201,7 @@ static void test_messages(void **state)
     } rows[] = {
         {"--form a", "unknown option --form, did you mean --from?"},
         {"--confg=a", "unknown option --confg, did you mean --config?"},
+        {"--verb", "unknown option --verb, did you mean --verbose?"},
         {"--zzz", "unknown option --zzz"},
         {"--secre", "unknown option --secre"},
         {"--hlep", "unknown option --hlep, did you mean --help?"},
