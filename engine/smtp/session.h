@@ -147,15 +147,17 @@ struct smtp_txn {
     uint64_t body_left;
     size_t body_iov;
     size_t body_off;
-    uint32_t flight; /* the write that carries its bytes last */
+    uint32_t flight;  /* the write that carries its bytes last */
+    uint32_t domains; /* at least as many as the round has */
     uint16_t next_rcpt;
+    uint16_t last_rcpt;
     uint16_t sent_rcpts; /* in this round */
     uint16_t taken;      /* recipients accepted at RCPT in this round */
     uint16_t waiting;    /* replies outstanding */
     uint16_t decided;
     uint16_t decided_before; /* at the start of this round */
+    uint16_t flags;
     uint8_t step;
-    uint8_t flags;
 };
 
 void smtp_txn_init(struct smtp_txn *txn);  /* all zero, empty text */
@@ -249,14 +251,16 @@ struct smtp_session {
     int64_t write_by_us;
     int64_t since_us; /* the clock of the oldest outstanding reply */
 
-    uint32_t mails; /* MAIL commands on this connection */
-    uint32_t completed;
+    uint32_t mails;     /* MAIL commands on this connection */
+    uint32_t completed; /* transactions whose end was answered */
     uint32_t rcpt_max;
     uint32_t learned;
     uint8_t phase;
     uint8_t todo; /* the session command to be sent next */
     uint8_t auth_step;
-    uint8_t depth; /* transactions at a time, by mode and by what was learned */
+    uint8_t inside;     /* transactions submitted and not finished */
+    uint8_t depth;      /* how many may be inside, by mode and by what was learned */
+    uint8_t depth_full; /* by mode alone */
     uint8_t events;
     bool pipelining;
     bool bdat;
@@ -264,7 +268,8 @@ struct smtp_session {
     bool rset;      /* RSET must stand before the next MAIL ... */
     bool rset_wait; /* ... and be answered before it */
     bool again;     /* a transaction starts over once the FIFO is empty */
-    bool leaving;   /* no further transaction; QUIT when the last one is done */
+    bool quitting;  /* the owner asked: finish what is inside, then QUIT */
+    bool unsafe;    /* no further MAIL; QUIT when the FIFO is empty */
     bool quit_sent;
 
     struct smtp_end end;

@@ -63,6 +63,7 @@ enum smtp_cause {
     SMTP_CAUSE_TIMEOUT, /* no reply, or the peer stopped to take our bytes */
     SMTP_CAUSE_GARBAGE, /* replies out of step or not SMTP */
     SMTP_CAUSE_TLS,     /* the handshake failed, or TLS is required and not offered */
+    SMTP_CAUSE_AUTH,    /* AUTH is configured and not offered, or only in the clear */
     SMTP_CAUSE_LOOP,    /* we talk to ourselves */
     SMTP_CAUSE_LOCAL,   /* ours, before anything was sent: `code` is what we made up */
     SMTP_CAUSE_COUNT
