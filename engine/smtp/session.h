@@ -188,11 +188,12 @@ struct smtp_event {
 
 enum smtp_end_reason {
     SMTP_END_NONE,    /* not over */
-    SMTP_END_QUIT,    /* we said good-bye: asked by the owner, or after trouble told in `cause` */
+    SMTP_END_QUIT,    /* we said good-bye: the owner asked, or for SMTP_LEARNED_PROTOCOL */
     SMTP_END_IDLE,    /* the peer closed, or said 421, while nothing was under way: harmless */
     SMTP_END_CLOSED,  /* the peer closed, or said 421, in the middle */
     SMTP_END_TIMEOUT, /* a reply did not come, or our bytes were not taken */
     SMTP_END_REFUSED, /* greeting, EHLO and HELO, or RSET refused */
+    SMTP_END_CUT,     /* refused in the middle of content, or BDAT not understood */
     SMTP_END_TLS,     /* required and not to be had, or the handshake failed */
     SMTP_END_AUTH,    /* refused, or not offered */
     SMTP_END_LOOP,    /* the peer has our own name (RFC 5321 6.3) */
