@@ -277,7 +277,9 @@ local function owned_take(owned, worker, number, ids, n)
     local found = call('HMGET', owned, unpack(ids, 1, n + 2))
     local last, alive = tonumber(found[n + 1] or 0), found[n + 2]
     ids[n + 1], ids[n + 2] = nil, nil
-    if alive and last >= tonumber(number) then
+    if number == '0' then -- a call that nobody repeats
+        alive = nil
+    elseif alive and last >= tonumber(number) then
         return nil
     end
     local count = 0

@@ -29,7 +29,7 @@ end
 
 -- Unicode 15 table 3-7, one pattern for each row.
 local function is_utf8(s)
-    if not find(s, '[\128-\255]') then
+    if find(s, '^[%z\1-\127]*$') then
         return true
     end
     s = gsub(s, '[\194-\223][\128-\191]', '')
@@ -99,11 +99,12 @@ local function address_slowly(value)
     return name .. '@' .. lower(domain)
 end
 
--- What nearly all addresses look like, in two searches; the rest goes the slow way.
+-- What nearly all addresses look like, told in one anchored search (ranges are tried in order,
+-- an unanchored set costs ten times as much) and a few looks; the rest goes the slow way.
 local function address_of(value)
-    local _, last, at = find(value, "^[%w!#$%%&'*+/=?^_`{|}~-][%w!#$%%&'*+/=?^_`{|}~.-]*()@[%l%d][%l%d.-]*[%l%d]$")
-    if last and at <= 65 and last - at <= 63 and not find(value, '[.-]%.', 1) and
-       not find(value, '.-', at, true) and byte(value, at - 1) ~= 46 then
+    local _, last, at = find(value, '^[a-z0-9A-Z_+-][a-z0-9A-Z_.+-]*()@[a-z0-9][a-z0-9.-]*[a-z0-9]$')
+    if at and at <= 65 and last - at <= 63 and byte(value, at - 1) ~= 46 and not find(value, '..', 1, true) and
+       not find(value, '.-', at, true) and not find(value, '-.', at, true) then
         return value
     end
     return address_slowly(value)
@@ -335,7 +336,9 @@ local function pair_name(field)
 end
 
 local function pair_value(value)
-    if find(value, '%z') then
+    if find(value, '^[\1-\127]*$') then
+        return value
+    elseif find(value, '\0', 1, true) then
         return nil, 'has a NUL byte'
     elseif not is_utf8(value) then
         return nil, 'is not UTF-8'

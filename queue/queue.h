@@ -111,11 +111,11 @@ void queue_bell(struct queue *q, struct slice list);
 /* ---- holding ---- */
 
 /* Every job in the worker's memory is held, from on_record (or from its hand-over by another
- * worker, who drops it) until its outcome is given. */
+ * worker, who drops it) until its outcome is given, which drops it. */
 void queue_hold_add(struct queue *q, struct queue_hold *hold, struct slice id);
 void queue_hold_drop(struct queue *q, struct queue_hold *hold);
 
-/* ---- outcomes: one for each job ---- */
+/* ---- outcomes: one for each job; may be given while Redis is away ---- */
 
 /* `event` is its event's JSON object without newline; empty: no event.  Everything given is
  * copied.  `own_body`: the job carried its own body, which goes with the last recipient. */
@@ -158,7 +158,7 @@ int queue_fetch(struct queue *q, struct slice id, bool own_body, queue_message_f
 /* ---- figures ---- */
 
 struct queue_stats {
-    uint64_t claims, claimed, done, deferred, parked, returned, late, resent;
+    uint64_t claims, claimed, done, deferred, parked, returned, broken, late, resent;
     uint64_t events_dropped;
 };
 

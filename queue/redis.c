@@ -63,9 +63,9 @@ struct redis {
     struct timer deadline;
     struct timer retry;
     int64_t backoff_us;
+    int64_t up_since_us;
     struct rng rng;
     char why[WHY_MAX]; /* what broke it */
-    int err;
 };
 
 static void connection_fail(struct redis *r, int err, const char *why);
@@ -249,7 +249,9 @@ static void connection_fail(struct redis *r, int err, const char *why)
         return;
     }
     snprintf(r->why, sizeof(r->why), "%s", why);
-    r->err = err;
+    if (r->state == REDIS_READY && io_now_us(r->io) - r->up_since_us >= BACKOFF_US_MAX) {
+        r->backoff_us = BACKOFF_US_MIN; /* it had worked for a while */
+    }
     r->state = REDIS_CLOSING;
     wheel_disarm(io_wheel(r->io), &r->deadline);
     if (r->stream_open) {
@@ -332,7 +334,7 @@ static void greeting_done(void *ctx, int err, const struct resp *reply)
         return;
     }
     r->state = REDIS_READY;
-    r->backoff_us = BACKOFF_US_MIN;
+    r->up_since_us = io_now_us(r->io);
     r->ops->on_up(r->ctx);
 }
 

@@ -82,11 +82,17 @@ local function open(keys)
     return p
 end
 
--- 26 characters: time in ms (10), partition (2), number (7), salt (7).
+-- 26 characters: time in ms (10), partition (2), number (7), salt (7).  What changes with each
+-- 1024th number only is kept in p.id_head.
 local function job_id(p, n)
     local seq = p.seq + p.taken + 1
+    local low = seq % 1024
     p.taken = p.taken + n
-    return p.time_digits .. digits7(seq % SALT_MAX) .. p.salt_digits
+    if seq - low ~= p.id_from then
+        p.id_from = seq - low
+        p.id_head = p.time_digits .. sub(digits7(seq), 1, 5)
+    end
+    return p.id_head .. PAIRS[low] .. p.salt_digits
 end
 
 -- CRC-16 of Redis Cluster (XMODEM), for the partition of a keyed submission.
@@ -364,6 +370,19 @@ local function place(p, lane, class, to, record, due_ms)
     groups_add(p.groups, site and 'bin:' .. lane .. ':' .. site or 'in:' .. lane, record)
 end
 
+-- Records of one lane that may go at once.
+local function groups_add_all(p, lane, records, n)
+    if not p.site_of and n > 0 then
+        records.n, records.name = n, 'in:' .. lane
+        p.groups[records.name] = records
+        p.groups.order[#p.groups.order + 1] = records
+        return
+    end
+    for i = 1, n do
+        groups_add(p.groups, record_list(records[i], p.site_of) or 'in:' .. lane, records[i])
+    end
+end
+
 -- `spread D` adds hash(id) mod D: the same for each look at the same job.
 local function due_of(job, id)
     local spread = job.set.spread
@@ -513,66 +532,69 @@ local function submit(keys, args)
     return id
 end
 
+-- VAR_LENS[n]: the tag and length of a merge value of n bytes, made when first needed.
+local VAR_LENS = setmetatable({}, {__index = function(lens, n)
+    local bytes = L[TAG.var] .. u16(n)
+    lens[n] = bytes
+    return bytes
+end})
+
+-- The encoded merge values of a row, or nil and what is wrong with it.
+local function row_vars(columns, heads, args, row, bytes)
+    local out = ''
+    for c = 1, #columns do
+        local head = heads[c]
+        if head then
+            local value = args[row + c]
+            local n = #head + #value
+            bytes = bytes + n - 1
+            if bytes > VARS_MAX then
+                return nil, bad(columns[c], 'merge values have more than ' .. VARS_MAX .. ' bytes together')
+            end
+            local ok, fault = pair_value(value)
+            if not ok then
+                return nil, bad(columns[c], fault)
+            end
+            out = out .. VAR_LENS[n] .. head .. value
+        end
+    end
+    return out
+end
+
 -- Rows with nothing but recipient and merge values, from a job of shared fields: most of what
--- a list mailing is, in one concatenation a record.
+-- a list mailing is, with one concatenation a value and one a record.
 local function rows_fast(p, shared, columns, args, at, results)
     local width, to_column = #columns, nil
-    local heads = {}
+    local heads, records, n = {}, {}, 0
     for c = 1, width do
         if columns[c] == 'to' then
             to_column = c
         else
-            heads[c] = sub(columns[c], 3)
-            heads[c] = L[#heads[c]] .. heads[c]
+            local name = sub(columns[c], 3)
+            heads[c] = L[#name] .. name
         end
     end
     local prefix = L[1] .. shared.flags .. L[28]
     local middle = '.1' .. shared.head
     local suffix = p.created .. concat(shared.blocks)
-    local VAR, parts = L[TAG.var], {}
-    local lane, class, site_of = shared.lane, shared.class, p.site_of
-    local group_name = 'in:' .. lane
-    for row = at, #args, width do
-        local to, fault = address_of(args[row + to_column - 1])
-        local k, bytes = 0, shared.vars
-        if not to then
+    for row = at - 1, #args - 1, width do
+        local to, fault = address_of(args[row + to_column])
+        local vars
+        if to then
+            vars, fault = row_vars(columns, heads, args, row, shared.vars)
+        else
             fault = bad('to', fault)
-        else
-            for c = 1, width do
-                local head = heads[c]
-                if head then
-                    local value = args[row + c - 1]
-                    local n = #head + #value
-                    bytes = bytes + n - 1
-                    if bytes > VARS_MAX then
-                        fault = bad(columns[c], 'merge values have more than ' .. VARS_MAX .. ' bytes together')
-                        break
-                    elseif find(value, '[%z\128-\255]') then
-                        local _, why = pair_value(value)
-                        fault = why and bad(columns[c], why)
-                        if fault then
-                            break
-                        end
-                    end
-                    parts[k + 1], parts[k + 2], parts[k + 3], parts[k + 4], parts[k + 5] =
-                        VAR, L[n % 256], L[floor(n / 256)], head, value
-                    k = k + 5
-                end
-            end
         end
-        if fault then
-            results[#results + 1] = fault
-        else
+        if vars then
             local id = job_id(p, 1)
-            local record = prefix .. id .. middle .. L[#to] .. to .. suffix .. concat(parts, '', 1, k)
-            if site_of then
-                place(p, lane, class, to, record, nil)
-            else
-                groups_add(p.groups, group_name, record)
-            end
+            n = n + 1
+            records[n] = prefix .. id .. middle .. L[#to] .. to .. suffix .. vars
             results[#results + 1] = id
+        else
+            results[#results + 1] = fault
         end
     end
+    groups_add_all(p, shared.lane, records, n)
     note_expiry(p, shared, nil)
 end
 
