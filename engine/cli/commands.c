@@ -8,6 +8,8 @@
 #include <string.h>
 
 const struct command commands[] = {
+    {"run", &run_command, cmd_run},
+    {"demo", &demo_command, cmd_demo},
     {"check", &check_command, cmd_check},
     {"help", &help_command, cmd_help},
     {NULL, NULL, NULL},

@@ -21,8 +21,10 @@ struct command {
 /* Ended by a row without a word; in the order of the overview. */
 extern const struct command commands[];
 
-extern const struct args_command check_command, help_command;
+extern const struct args_command run_command, demo_command, check_command, help_command;
 
+int cmd_run(int argc, char **argv);
+int cmd_demo(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_help(int argc, char **argv);
 

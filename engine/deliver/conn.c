@@ -52,6 +52,7 @@ static void conn_free(struct conn *c)
         smtp_session_fini(&c->session);
     }
     d->conn_count--;
+    conf_unref((struct conf *)c->conf);
     mem_free(c->host);
     mem_free(c);
     deliver_part_closed(d);
@@ -354,6 +355,7 @@ static void conn_configure(struct conn *c, const struct path *p, const struct ho
     const struct conf_timeouts *t = &conf->timeouts;
     struct smtp_config *config = &c->config;
 
+    c->conf = conf_ref(p->conf);
     smtp_config_init(config, slice_cstr(p->source->ehlo));
     config->tls = p->tls;
     if (config->tls == SMTP_TLS_MAY && h->tls_off_until_us > c->opened_us) {

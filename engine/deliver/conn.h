@@ -19,6 +19,7 @@ enum { CONN_IOV_MAX = 32 };
 struct conn {
     struct wire wire;
     struct smtp_session session;
+    const struct conf *conf; /* a reference: owns what `config` points to */
     struct smtp_config config;
     struct path *path;      /* NULL when its session is over */
     struct list link;       /* in deliver->conns */

@@ -333,6 +333,16 @@ void deliver_take(struct deliver *d, struct mailbox_node *parcels)
     }
 }
 
+void deliver_configure(struct deliver *d, const struct conf *conf)
+{
+    const struct conf *old = d->conf;
+
+    d->conf = conf_ref(conf);
+    d->self = slice_cstr(d->conf->hostname);
+    site_configure_all(d);
+    conf_unref((struct conf *)old);
+}
+
 void deliver_bell(struct deliver *d, struct slice list)
 {
     if (!d->draining) {

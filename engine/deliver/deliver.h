@@ -57,7 +57,8 @@ int64_t deliver_tick(struct deliver *d);
 /* A list became non-empty; an empty name: look. */
 void deliver_bell(struct deliver *d, struct slice list);
 
-/* New limits and timeouts from now on. */
+/* Goes over to another configuration: limits, timeouts, routes, sources, retry, TLS.  What
+ * was fixed at the start stays (io, workers, queue, DNS servers, sink or no sink). */
 void deliver_configure(struct deliver *d, const struct conf *conf);
 
 /* Ends: nothing new is claimed or started, what waits is returned to the queue, what is on

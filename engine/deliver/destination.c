@@ -156,12 +156,16 @@ void destination_arrive(struct deliver *d, struct job *j, struct site *s,
 static void site_set_sink(struct deliver *d, struct site *s, struct slice name)
 {
     struct sockaddr_storage address;
-    socklen_t len = host_endpoint(&d->conf->sink.address, &address);
+    struct hosts fresh;
 
-    if (s->hosts.count == 0) {
-        hosts_add(&s->hosts, name, (const struct sockaddr *)&address, len, 0);
-        s->hosts_expire_us = INT64_MAX;
+    if (s->hosts.count > 0 && s->hosts_expire_us == INT64_MAX) {
+        return;
     }
+    hosts_init(&fresh);
+    hosts_add(&fresh, name, (const struct sockaddr *)&address,
+              host_endpoint(&d->conf->sink.address, &address), 0);
+    hosts_renew(&s->hosts, &fresh);
+    s->hosts_expire_us = INT64_MAX;
 }
 
 static void site_set_plan(struct deliver *d, struct site *s, const struct mx_plan *plan)
@@ -216,7 +220,7 @@ static void route_to_sink(struct deliver *d, struct job *j, const struct conf_so
         return;
     }
     struct site *s = site_get(d, key);
-    s->rule = rule;
+    site_bind(s, rule, NULL);
     site_set_sink(d, s, SLICE("sink"));
     destination_arrive(d, j, s, source);
 }
@@ -266,7 +270,7 @@ static void follow_plan(struct deliver *d, struct job *j, const struct mx_plan *
         return;
     }
     struct site *s = site_get(d, key);
-    s->rule = rule;
+    site_bind(s, rule, NULL);
     if (s->hosts.count == 0 || deliver_now(d) >= s->hosts_expire_us) {
         site_set_plan(d, s, plan);
     }
@@ -368,7 +372,7 @@ static void route_by_name(struct deliver *d, struct job *j, const struct conf_ro
         return;
     }
     struct site *s = site_get(d, slice_of(key, (size_t)len));
-    s->route = route;
+    site_bind(s, NULL, route);
     if (s->hosts.count == 0 || deliver_now(d) >= s->hosts_expire_us) {
         if (d->conf->sink.address.host != NULL) {
             site_set_sink(d, s, slice_cstr(route->hosts.items[0].host));

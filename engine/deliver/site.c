@@ -6,6 +6,7 @@
 #include "engine/base/mem.h"
 #include "engine/base/panic.h"
 #include "engine/deliver/core.h"
+#include "engine/deliver/destination.h"
 
 #include <string.h>
 
@@ -50,6 +51,67 @@ struct site *site_get(struct deliver *d, struct slice key)
     return s;
 }
 
+/* Replaces a reference. */
+static void conf_take(const struct conf **to, const struct conf *conf)
+{
+    if (*to != conf) {
+        const struct conf *old = *to;
+        *to = conf_ref(conf);
+        conf_unref((struct conf *)old);
+    }
+}
+
+void site_bind(struct site *s, const struct conf_site *rule, const struct conf_route *route)
+{
+    conf_take(&s->conf, s->d->conf);
+    s->rule = rule;
+    s->route = route;
+}
+
+static void path_configure(struct path *p)
+{
+    struct site *s = p->site;
+    struct deliver *d = s->d;
+    const struct conf_source *source = conf_source_find(d->conf, slice_cstr(p->source->name));
+
+    if (source == NULL) {
+        return;
+    }
+    p->source = source;
+    p->limits = conf_limits_for(d->conf, s->rule, source);
+    limiter_scope_change(&p->scope, p->limits, deliver_now(d));
+    conf_take(&p->conf, d->conf);
+    hosts_limit(&s->hosts, p->limits->connections_per_host);
+    path_wake(p);
+}
+
+static void site_configure(struct site *s)
+{
+    const struct conf *conf = s->d->conf;
+    const struct conf_site *rule =
+        s->rule != NULL ? conf_site_find(conf, slice_cstr(s->rule->name)) : NULL;
+    const struct conf_route *route =
+        s->route != NULL ? conf_route_find(conf, slice_cstr(s->route->name)) : NULL;
+
+    if ((s->rule != NULL && rule == NULL) || (s->route != NULL && route == NULL)) {
+        return;
+    }
+    route_close(s); /* its questions hang on the old list of hosts */
+    site_bind(s, rule, route);
+    s->hosts_expire_us = 0;
+    limiter_scope_change(&s->total, conf_limits_total(conf, rule), deliver_now(s->d));
+    LIST_EACH (link, &s->paths) {
+        path_configure(CONTAINER_OF(link, struct path, site_link));
+    }
+}
+
+void site_configure_all(struct deliver *d)
+{
+    MAP_EACH (node, &d->sites) {
+        site_configure(CONTAINER_OF(node, struct site, node));
+    }
+}
+
 struct path *site_path(struct site *s, const struct conf_source *source, enum smtp_tls_level tls)
 {
     struct deliver *d = s->d;
@@ -62,6 +124,7 @@ struct path *site_path(struct site *s, const struct conf_source *source, enum sm
     }
     struct path *p = mem_zalloc(sizeof(*p));
     p->site = s;
+    conf_take(&p->conf, d->conf);
     p->source = source;
     p->tls = tls;
     p->limits = conf_limits_for(d->conf, s->rule, source);
@@ -225,6 +288,7 @@ static void path_free(struct path *p)
     list_remove(&p->run_link);
     list_remove(&p->idle_link);
     list_remove(&p->site_link);
+    conf_unref((struct conf *)p->conf);
     mem_free(p);
 }
 
@@ -233,6 +297,7 @@ static void site_free(struct site *s)
     ASSERT(list_empty(&s->paths));
     hosts_fini(&s->hosts);
     map_remove(&s->d->sites, &s->node);
+    conf_unref((struct conf *)s->conf);
     mem_free(s);
 }
 

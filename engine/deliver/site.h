@@ -33,6 +33,7 @@ struct site {
     struct map_node node; /* key: `key` */
     char key[SITE_KEY_MAX];
     struct deliver *d;
+    const struct conf *conf;        /* a reference: owns `rule` and `route` */
     const struct conf_site *rule;   /* NULL: the defaults hold */
     const struct conf_route *route; /* NULL: not a route */
     struct hosts hosts;
@@ -49,6 +50,7 @@ struct path {
     struct list run_link;  /* in deliver->runnable, or alone */
     struct list idle_link; /* in deliver->idle_paths while it has neither jobs nor connections */
     struct site *site;
+    const struct conf *conf; /* a reference: owns `source` and `limits` */
     const struct conf_source *source;
     enum smtp_tls_level tls;
     const struct limits *limits;
@@ -71,6 +73,13 @@ struct path {
 /* The site with this key, made when it is new. */
 struct site *site_get(struct deliver *d, struct slice key);
 struct site *site_find(struct deliver *d, struct slice key);
+
+/* Sets the rule or route of a site, from the present configuration. */
+void site_bind(struct site *s, const struct conf_site *rule, const struct conf_route *route);
+
+/* The configuration changed: sites and paths go over to it.  What it does not name any more
+ * goes on as it was until it is idle. */
+void site_configure_all(struct deliver *d);
 
 /* The path from `source` to the site at this level of TLS, made when it is new. */
 struct path *site_path(struct site *s, const struct conf_source *source, enum smtp_tls_level tls);

@@ -203,6 +203,30 @@ static bool is_over(struct engine *e, bool *failed)
     return over;
 }
 
+/* A configuration with errors changes nothing. */
+static void reload(struct engine *e)
+{
+    struct conf_problems problems;
+    struct conf *conf = conf_load(e->conf->file, &problems);
+
+    if (conf == NULL) {
+        struct buf text = BUF_EMPTY;
+        conf_problems_put(&text, &problems);
+        log_error("reload: the configuration has errors and is not taken over: " SLICE_FMT,
+                  SLICE_ARG(buf_slice(&text)));
+        buf_fini(&text);
+    } else {
+        for (unsigned i = 0; i < e->started; i++) {
+            worker_configure(&e->workers[i], conf);
+        }
+        conf_unref(e->reloaded);
+        e->reloaded = conf;
+        log_info("reload: %s is in force",
+                 conf->file != NULL ? conf->file : "no file, all defaults");
+    }
+    conf_problems_fini(&problems);
+}
+
 /* Until every worker's delivery is over. */
 static void wait_signals(struct engine *e, const sigset_t *set, bool stopping)
 {
@@ -224,7 +248,7 @@ static void wait_signals(struct engine *e, const sigset_t *set, bool stopping)
             stopping = true;
             stop_workers(e);
         } else if (sig == SIGHUP) {
-            log_warn("SIGHUP: reloading is not available in this version; restart instead");
+            reload(e);
         }
     }
 }
@@ -255,6 +279,7 @@ static void end_workers(struct engine *e)
     }
     for (unsigned i = 0; i < e->started; i++) {
         free_parcels(&e->workers[i]);
+        conf_unref(atomic_exchange(&e->workers[i].next_conf, NULL));
         if (e->workers[i].io != NULL) {
             io_free(e->workers[i].io);
         }
@@ -270,6 +295,7 @@ static void engine_close(struct engine *e)
     if (e->events_fd >= 0) {
         close(e->events_fd);
     }
+    conf_unref(e->reloaded);
     redis_url_fini(&e->url);
     tls_trust_unref(e->trust);
     state_close(&e->state);

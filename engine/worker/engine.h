@@ -14,7 +14,8 @@
 enum { ENGINE_WORKERS_MAX = 256 };
 
 struct engine {
-    const struct conf *conf;
+    const struct conf *conf; /* of the start: io, workers, queue */
+    struct conf *reloaded;   /* the newest one; NULL: none */
     struct state state;
     struct embedded *embedded; /* NULL: Redis is somebody else's */
     struct redis_url url;

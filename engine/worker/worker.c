@@ -29,6 +29,12 @@ void worker_stop(struct worker *w)
     }
 }
 
+void worker_configure(struct worker *w, const struct conf *conf)
+{
+    conf_unref(atomic_exchange(&w->next_conf, conf_ref(conf)));
+    io_wake(w->io);
+}
+
 void worker_bell(struct worker *w, struct slice list)
 {
     struct bell *b = mem_alloc(sizeof(*b) + list.len);
@@ -213,6 +219,13 @@ static void take_jobs(struct worker *w)
 
 static void obey(struct worker *w)
 {
+    struct conf *conf =
+        atomic_load(&w->next_conf) != NULL ? atomic_exchange(&w->next_conf, NULL) : NULL;
+
+    if (conf != NULL && w->deliver != NULL) {
+        deliver_configure(w->deliver, conf);
+    }
+    conf_unref(conf);
     if (atomic_load(&w->stop) && !w->stopping) {
         w->stopping = true;
         deliver_close(w->deliver, w->engine->conf->shutdown_timeout);

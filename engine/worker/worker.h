@@ -20,10 +20,11 @@ struct worker {
     pthread_t thread;
     struct io *io;
     struct deliver *deliver;
-    struct mailbox jobs;  /* struct job parcels from other workers */
-    struct mailbox bells; /* struct bell: lists that became non-empty */
-    _Atomic bool stop;    /* drain and end */
-    _Atomic bool cut;     /* end at once */
+    struct mailbox jobs;              /* struct job parcels from other workers */
+    struct mailbox bells;             /* struct bell: lists that became non-empty */
+    _Atomic(struct conf *) next_conf; /* to go over to; a reference */
+    _Atomic bool stop;                /* drain and end */
+    _Atomic bool cut;                 /* end at once */
     bool stopping;
     bool closed; /* delivery is over */
 };
@@ -32,6 +33,7 @@ struct worker {
 void *worker_main(void *arg);
 
 /* From any thread. */
+void worker_configure(struct worker *w, const struct conf *conf);
 void worker_stop(struct worker *w);
 void worker_bell(struct worker *w, struct slice list);
 
