@@ -52,6 +52,7 @@ struct queue {
     int64_t old_life_until_us;
 
     struct claim claim;
+    unsigned claims_void; /* answers on their way to claims that were ended */
     struct outbox outbox;
     int64_t outbox_not_before_us; /* after an error */
     bool library_loading;
@@ -96,9 +97,11 @@ static void go_up(struct queue *q)
     q->state = QUEUE_UP;
     memcpy(q->cursor, "-inf", sizeof("-inf"));
     q->rescan_us = io_now_us(q->io) + RESCAN_US;
-    q->told_up = true;
-    q->ops->on_up(q->ctx);
-    queue_discover(q);
+    if (!q->closing) {
+        q->told_up = true;
+        q->ops->on_up(q->ctx);
+        queue_discover(q);
+    }
     work(q);
 }
 
@@ -128,6 +131,23 @@ static void library_reload(struct queue *q)
         q->library_loading = true;
         library_ensure(q->redis, on_library, q);
     }
+}
+
+/* ---- ending a claim ---- */
+
+static void claim_end(struct queue *q, int err)
+{
+    struct claim *c = &q->claim;
+
+    c->active = false;
+    c->sent = false;
+    q->ops->on_claimed(q->ctx, err, err == 0 ? c->got : NULL, err == 0 ? c->count : 0);
+}
+
+static void claim_cancel(struct queue *q)
+{
+    q->claims_void += q->claim.sent;
+    claim_end(q, ERR_CANCELED);
 }
 
 /* ---- checking what is held ---- */
@@ -227,23 +247,12 @@ static void life_change(struct queue *q, uint64_t number, const char *life)
         next = map_next(&q->holds, node);
         hold_lose(q, CONTAINER_OF(node, struct queue_hold, node));
     }
-    if (q->claim.active) { /* asked under the old life: its answer, if any, is not ours */
-        q->claim.active = false;
-        q->claim.sent = false;
-        q->ops->on_claimed(q->ctx, ERR_CANCELED, NULL, 0);
+    if (q->claim.active) { /* asked under the old life: what it answers is not ours */
+        claim_cancel(q);
     }
 }
 
 /* ---- claiming ---- */
-
-static void claim_end(struct queue *q, int err)
-{
-    struct claim *c = &q->claim;
-
-    c->active = false;
-    c->sent = false;
-    q->ops->on_claimed(q->ctx, err, err == 0 ? c->got : NULL, err == 0 ? c->count : 0);
-}
 
 static void on_claim_record(void *ctx, size_t want, struct slice bytes)
 {
@@ -251,8 +260,10 @@ static void on_claim_record(void *ctx, size_t want, struct slice bytes)
     struct job_record record;
 
     if (record_decode(&record, bytes) == 0) {
-        q->stats.claimed++;
-        q->ops->on_record(q->ctx, want, &record);
+        if (map_find(&q->holds, record.id) == NULL) { /* else somebody doubled it in Redis */
+            q->stats.claimed++;
+            q->ops->on_record(q->ctx, want, &record);
+        }
         return;
     }
     log_error("queue: a record of list " SLICE_FMT " cannot be read; it was put aside in %sbroken",
@@ -265,8 +276,9 @@ static void on_claim_answer(void *ctx, int err, const struct resp *reply)
     struct queue *q = ctx;
     struct claim *c = &q->claim;
 
-    if (!c->active || !c->sent || strcmp(c->life, q->life) != 0) {
-        return; /* ended by life_change() meanwhile */
+    if (q->claims_void > 0) { /* answers come in order */
+        q->claims_void--;
+        return;
     }
     c->sent = false;
     if (err != 0) {
@@ -412,10 +424,13 @@ static void outbox_work(struct queue *q)
     if (due_us == INT64_MAX || !redis_up(q->redis) || q->state != QUEUE_UP) {
         return;
     }
+    if (q->closing) {
+        due_us = 0;
+    }
     if (due_us < q->outbox_not_before_us) {
         due_us = q->outbox_not_before_us;
     }
-    if (due_us > now_us && !q->closing) {
+    if (due_us > now_us) {
         wheel_arm(io_wheel(q->io), &q->flush, due_us);
         return;
     }
@@ -580,12 +595,17 @@ void queue_flush(struct queue *q)
 
 /* ---- holding ---- */
 
-void queue_hold_add(struct queue *q, struct queue_hold *hold, struct slice id)
+bool queue_hold_add(struct queue *q, struct queue_hold *hold, struct slice id)
 {
     ASSERT(id.len <= sizeof(hold->id));
     hold->id_len = (uint8_t)id.len;
     memcpy(hold->id, id.ptr, id.len);
-    map_insert(&q->holds, &hold->node, slice_of(hold->id, hold->id_len));
+    hold->node.key = slice_of(hold->id, hold->id_len);
+    if (map_find(&q->holds, hold->node.key) != NULL) {
+        return false;
+    }
+    map_insert(&q->holds, &hold->node, hold->node.key);
+    return true;
 }
 
 void queue_hold_drop(struct queue *q, struct queue_hold *hold)
@@ -658,15 +678,15 @@ static void connection_close(struct queue *q)
 /* Does whatever waits and can be done now. */
 static void work(struct queue *q)
 {
+    if (q->closing && list_empty(&q->outbox.batches)) {
+        connection_close(q);
+    }
     if (q->gone || !redis_up(q->redis) || q->state != QUEUE_UP) {
         return;
     }
     outbox_work(q);
     if (q->claim.active && !q->claim.sent && !q->library_loading) {
         claim_send(q);
-    }
-    if (q->closing && list_empty(&q->outbox.batches)) {
-        connection_close(q);
     }
 }
 
@@ -692,7 +712,7 @@ static void on_tick(struct timer *t, int64_t now_us)
 {
     struct queue *q = CONTAINER_OF(t, struct queue, tick);
 
-    if (!q->gone && !q->closing) {
+    if (!q->gone) {
         life_follow(q);
         if (now_us >= q->rescan_us) {
             memcpy(q->cursor, "-inf", sizeof("-inf"));
@@ -790,7 +810,7 @@ void queue_close(struct queue *q, int64_t drain_us)
     ASSERT(!q->closing);
     q->closing = true;
     if (q->claim.active) {
-        claim_end(q, ERR_CANCELED);
+        claim_cancel(q);
     }
     wheel_arm(io_wheel(q->io), &q->drain, io_now_us(q->io) + drain_us);
     wheel_arm(io_wheel(q->io), &q->tick, 0);

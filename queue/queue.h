@@ -87,7 +87,8 @@ struct queue *queue_new(const struct queue_options *options, struct buf *why);
  * connection; on_closed follows.  The worker has given an outcome for everything it holds. */
 void queue_close(struct queue *q, int64_t drain_us);
 
-/* Up, checked, lease not in doubt: a new transaction may start. */
+/* Up, checked, lease not in doubt: a new transaction may start.  False too while Redis is
+ * away: it may come back without its last second, and what we send now would be sent twice. */
 bool queue_may_start(const struct queue *q);
 
 /* ---- claim ---- */
@@ -111,8 +112,9 @@ void queue_bell(struct queue *q, struct slice list);
 /* ---- holding ---- */
 
 /* Every job in the worker's memory is held, from on_record (or from its hand-over by another
- * worker, who drops it) until its outcome is given, which drops it. */
-void queue_hold_add(struct queue *q, struct queue_hold *hold, struct slice id);
+ * worker, who drops it) until its outcome is given, which drops it.  False: the id is held
+ * already, because somebody doubled the record in Redis; forget this one without an outcome. */
+bool queue_hold_add(struct queue *q, struct queue_hold *hold, struct slice id);
 void queue_hold_drop(struct queue *q, struct queue_hold *hold);
 
 /* ---- outcomes: one for each job; may be given while Redis is away ---- */
