@@ -52,6 +52,7 @@ struct redis {
     bool ending;      /* redis_close() was called */
     bool stream_open; /* on_close has to come */
     struct resolve *resolve;
+    struct iovec sending; /* the write in flight */
     struct buf out[2];
     unsigned gather;          /* out[gather] is appended to; the other one is in flight or empty */
     struct redis_call *calls; /* a ring: oldest at head */
@@ -126,13 +127,13 @@ static void on_deadline(struct timer *t, int64_t now_us)
 static void write_start(struct redis *r)
 {
     struct buf *full = &r->out[r->gather];
-    struct iovec iov = {full->ptr, full->len};
 
     if (full->len == 0 || io_writing(&r->stream)) {
         return;
     }
     r->gather ^= 1;
-    io_write(&r->stream, &iov, 1);
+    r->sending = (struct iovec){full->ptr, full->len};
+    io_write(&r->stream, &r->sending, 1);
 }
 
 static void on_flush(struct timer *t, int64_t now_us)
