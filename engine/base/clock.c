@@ -12,6 +12,8 @@
 
 enum { US_PER_S = 1000000, S_PER_DAY = 86400 };
 
+#define S_YEAR_10000 INT64_C(253402300800) /* 10000-01-01T00:00:00Z */
+
 struct civil {
     int64_t year;
     unsigned month; /* 1..12 */
@@ -221,13 +223,15 @@ static int parse_rfc3339(struct slice at, int64_t *wall_us)
     }
     int64_t days = days_from_civil((struct civil){year, month, day});
     int64_t s = days * S_PER_DAY + (int64_t)(hour * 3600 + minute * 60 + second) - offset_s;
+    if (s < 0 || s >= S_YEAR_10000) {
+        return ERR_RANGE; /* by its offset */
+    }
     *wall_us = s * US_PER_S + fraction_us;
     return 0;
 }
 
 int clock_parse(struct slice text, int64_t *wall_us)
 {
-    const uint64_t year_10000_s = 253402300800ULL;
     struct slice whole = slice_of(text.ptr, slice_find(text, '.'));
     struct slice fraction = slice_from(text, whole.len);
     int64_t us = 0;
@@ -243,7 +247,7 @@ int clock_parse(struct slice text, int64_t *wall_us)
     if (err != 0 || fraction.len != 0) {
         return err != 0 ? err : ERR_INVALID;
     }
-    if (s >= year_10000_s) {
+    if (s >= (uint64_t)S_YEAR_10000) {
         return ERR_RANGE;
     }
     *wall_us = (int64_t)s * US_PER_S + us;

@@ -3,6 +3,8 @@
  */
 #include "engine/base/log.h"
 #include "engine/base/clock.h"
+#include "engine/base/slice.h"
+#include "engine/base/utf8.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -60,17 +62,33 @@ static bool log_admit(struct log_site *site, int64_t now_s, uint32_t *suppressed
     return atomic_fetch_add(&site->count, 1) < LOG_BURST;
 }
 
+/* Control characters, the C1 ones of Unicode too, and what is not UTF-8: peers say such things,
+ * and terminals obey them. */
+static bool log_is_plain(struct slice at, size_t len)
+{
+    unsigned char first = (unsigned char)at.ptr[0];
+
+    if (len == 1) {
+        return first >= 0x20 && first != 0x7f;
+    }
+    return len > 1 && !(first == 0xc2 && (unsigned char)at.ptr[1] < 0xa0);
+}
+
 static size_t log_escape(char *out, size_t cap, const char *text)
 {
+    struct slice at = slice_cstr(text);
     size_t len = 0;
 
-    for (; *text != '\0' && len + 4 < cap; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c < 0x20 || c == 0x7f) {
-            len += (size_t)snprintf(out + len, cap - len, "\\x%02x", c);
+    while (at.len > 0 && len + 5 < cap) {
+        size_t step = utf8_valid_prefix(at);
+        if (log_is_plain(at, step)) {
+            memcpy(out + len, at.ptr, step);
+            len += step;
         } else {
-            out[len++] = *text;
+            step = 1;
+            len += (size_t)snprintf(out + len, cap - len, "\\x%02x", (unsigned char)at.ptr[0]);
         }
+        at = slice_of(at.ptr + step, at.len - step);
     }
     return len;
 }

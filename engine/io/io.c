@@ -1,6 +1,7 @@
 /*
  * io.c - the loop: which backend, one tick, being woken.
  */
+#include "engine/io/io.h"
 #include "engine/base/clock.h"
 #include "engine/base/err.h"
 #include "engine/base/log.h"

@@ -2,8 +2,8 @@
  * harness.h - a loop on either backend, streams that record what happens to them, and plain
  * sockets to play the other side.
  */
-#ifndef VOLLEY_TESTS_IO_HARNESS_H
-#define VOLLEY_TESTS_IO_HARNESS_H
+#ifndef VOLLEY_TEST_IO_HARNESS_H
+#define VOLLEY_TEST_IO_HARNESS_H
 
 #include "engine/base/buf.h"
 #include "engine/base/clock.h"
