@@ -119,8 +119,7 @@ $(BUILD)/obj/queue/library.o: $(wildcard queue/*.lua)
 # A second libcrypto in one process would answer for the first: symbols of the same names with
 # other structures behind them.
 define one_libcrypto
-@if ldd $@ | grep -E 'lib(ssl|crypto)\.so' | grep -v ' $(TLS_LIBDIR)/'; then \
-    echo '$@: a TLS library from outside $(TLS_LIBDIR) was linked in' >&2; rm -f $@; exit 1; fi
+@tests/check_libcrypto.sh $@ $(TLS_LIBDIR) || { rm -f $@; exit 1; }
 endef
 
 define program_rule # program, main file, module

@@ -13,10 +13,22 @@
 #include <openssl/pem.h>
 
 #include <limits.h>
+#include <pthread.h>
 
 /* Two hours: a session carries the verdict on a certificate, so it must not outlive by much
  * the day when that certificate expires or its CA loses our trust. */
 enum { SESSION_LIFE_S = 7200, CHAIN_MAX = 16 };
+
+/* Certificates are kept once for all contexts.  One pool for the process, never freed: sessions
+ * in a store hold certificates too and outlive the context that they came by. */
+static pthread_once_t pool_once = PTHREAD_ONCE_INIT;
+static CRYPTO_BUFFER_POOL *pool;
+
+static void pool_make(void)
+{
+    pool = CRYPTO_BUFFER_POOL_new();
+    ASSERT(pool != NULL);
+}
 
 static struct tls_context *context_new(bool server)
 {
@@ -25,9 +37,9 @@ static struct tls_context *context_new(bool server)
     ERR_clear_error();
     ctx->server = server;
     ctx->ssl = SSL_CTX_new(TLS_with_buffers_method());
-    ctx->pool = CRYPTO_BUFFER_POOL_new();
-    ASSERT(ctx->ssl != NULL && ctx->pool != NULL);
-    SSL_CTX_set0_buffer_pool(ctx->ssl, ctx->pool);
+    ASSERT(ctx->ssl != NULL);
+    pthread_once(&pool_once, pool_make);
+    SSL_CTX_set0_buffer_pool(ctx->ssl, pool);
     SSL_CTX_set_timeout(ctx->ssl, SESSION_LIFE_S);
     SSL_CTX_set_session_psk_dhe_timeout(ctx->ssl, SESSION_LIFE_S);
     ASSERT(SSL_CTX_set_min_proto_version(ctx->ssl, TLS1_2_VERSION));
@@ -164,7 +176,6 @@ void tls_context_free(struct tls_context *ctx)
         return;
     }
     SSL_CTX_free(ctx->ssl);
-    CRYPTO_BUFFER_POOL_free(ctx->pool);
     tls_trust_unref(ctx->trust);
     mem_free(ctx);
 }

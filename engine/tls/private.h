@@ -28,8 +28,7 @@ struct tls_trust {
 
 struct tls_context {
     SSL_CTX *ssl;
-    CRYPTO_BUFFER_POOL *pool; /* chains of one CA are kept once */
-    struct tls_trust *trust;  /* NULL: any certificate is accepted */
+    struct tls_trust *trust; /* NULL: any certificate is accepted */
     struct tls_sessions *sessions;
     bool server;
     char gather[TLS_RECORD_MAX]; /* small pieces become one record here */

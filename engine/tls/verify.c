@@ -128,6 +128,9 @@ static void fail_chain(struct tls_stream *t, X509_STORE_CTX *check, X509 *leaf)
     case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
         fail_untrusted(t, cert, "its CA is unknown");
         break;
+    case X509_V_ERR_CERT_SIGNATURE_FAILURE:
+        fail_untrusted(t, cert, "its CA has a name we trust, but another key");
+        break;
     default:
         tls_fail(t, TLS_CAUSE_CERT_OTHER, "certificate is not acceptable: %s",
                  X509_verify_cert_error_string(error));

@@ -91,10 +91,10 @@ struct authority {
     struct buf ca, ca_key, leaf, leaf_key;
 };
 
-static inline void authority_make(struct authority *a, const char *hosts, int64_t from_s,
-                                  int64_t until_s)
+static inline void authority_make_named(struct authority *a, const char *name, const char *hosts,
+                                        int64_t from_s, int64_t until_s)
 {
-    struct tls_certificate_options ca = {.host = SLICE("Test CA"), .is_ca = true};
+    struct tls_certificate_options ca = {.host = slice_cstr(name), .is_ca = true};
     struct tls_certificate_options leaf = {
         .host = slice_cstr(hosts), .from_s = from_s, .until_s = until_s};
 
@@ -103,6 +103,12 @@ static inline void authority_make(struct authority *a, const char *hosts, int64_
     leaf.issuer_pem = buf_slice(&a->ca);
     leaf.issuer_key_pem = buf_slice(&a->ca_key);
     assert_int_equal(tls_certificate_make(&leaf, &a->leaf, &a->leaf_key), 0);
+}
+
+static inline void authority_make(struct authority *a, const char *hosts, int64_t from_s,
+                                  int64_t until_s)
+{
+    authority_make_named(a, "Test CA", hosts, from_s, until_s);
 }
 
 static inline void authority_drop(struct authority *a)
