@@ -86,10 +86,13 @@ void conf_unref(struct conf *conf)
 /* ---- loading ---- */
 
 /* The whole configuration, or NULL when there are errors. */
-static struct conf *build(const char *file, struct slice text, const char *hostname,
-                          struct conf_problems *problems)
+static struct conf *build(const char *file, const char *directory, struct slice text,
+                          const char *hostname, struct conf_problems *problems)
 {
     struct conf *conf = conf_new(file);
+    if (directory != NULL) {
+        conf->own->directory = conf_store_text(&conf->own->store, slice_cstr(directory));
+    }
     const struct conf_node *root = conf_yaml_read(text, &conf->own->store, problems);
 
     /* A tree that broke off would bring errors about what was never read. */
@@ -110,7 +113,7 @@ struct conf *conf_load_bytes(const char *name, struct slice text, const char *ho
                              struct conf_problems *problems)
 {
     conf_problems_init(problems, name);
-    return build(name, text, hostname, problems);
+    return build(name, NULL, text, hostname, problems);
 }
 
 static bool read_file(const char *path, struct buf *text, struct conf_problems *problems)
@@ -136,6 +139,24 @@ static bool read_file(const char *path, struct buf *text, struct conf_problems *
     return problems->errors == 0;
 }
 
+/* The full name of the directory that the file is in. */
+static void directory_of(struct buf *out, const char *path)
+{
+    char here[4096];
+    const char *slash = strrchr(path, '/');
+
+    if (path[0] != '/' && getcwd(here, sizeof(here)) != NULL) {
+        buf_printf(out, "%s/", here);
+    }
+    if (slash != NULL) {
+        buf_put(out, path, (size_t)(slash - path));
+    }
+    while (out->len > 1 && out->ptr[out->len - 1] == '/') {
+        out->len--;
+    }
+    buf_terminate(out);
+}
+
 /* The kernel's name of this machine, which is what a local mail system would say. */
 static void machine_name(char *out, size_t cap)
 {
@@ -153,16 +174,18 @@ static void machine_name(char *out, size_t cap)
 
 struct conf *conf_load(const char *path, struct conf_problems *problems)
 {
-    struct buf text = BUF_EMPTY;
+    struct buf text = BUF_EMPTY, directory = BUF_EMPTY;
     struct conf *conf = NULL;
     char hostname[256];
 
     conf_problems_init(problems, path != NULL ? path : "defaults");
     machine_name(hostname, sizeof(hostname));
+    directory_of(&directory, path != NULL ? path : "");
     if (path == NULL || read_file(path, &text, problems)) {
-        conf = build(path, buf_slice(&text), hostname, problems);
+        conf = build(path, directory.ptr, buf_slice(&text), hostname, problems);
     }
     buf_fini(&text);
+    buf_fini(&directory);
     if (conf != NULL) {
         conf_load_secrets(conf, problems);
         if (conf->hostname != NULL && strchr(conf->hostname, '.') == NULL &&

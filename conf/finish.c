@@ -101,6 +101,19 @@ static void finish_pools(struct conf *conf, struct conf_problems *problems)
     }
 }
 
+/* Nothing that stays on this machine can be listened to on the way. */
+static bool all_loopback(const struct conf_route *route)
+{
+    for (size_t i = 0; i < route->hosts.count; i++) {
+        struct slice host = slice_cstr(route->hosts.items[i].host);
+        if (!route->hosts.items[i].is_address ||
+            !(slice_starts(host, SLICE("127.")) || slice_eq(host, SLICE("::1")))) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void finish_route(struct conf *conf, struct conf_route *route,
                          struct conf_problems *problems)
 {
@@ -121,7 +134,7 @@ static void finish_route(struct conf *conf, struct conf_route *route,
         conf_problem(problems, at.line, at.column,
                      "routes.%s.auth needs both user and password_file", route->name);
     }
-    if (route->auth.user != NULL && route->tls < CONF_TLS_ENCRYPT) {
+    if (route->auth.user != NULL && route->tls < CONF_TLS_ENCRYPT && !all_loopback(route)) {
         conf_problem(problems, at.line, at.column,
                      "routes.%s logs in, so its tls must be encrypt or verify", route->name);
     }

@@ -9,11 +9,18 @@
 
 /* ---- text ---- */
 
+/* Without control characters, and without those that YAML takes for ends of lines: U+0080 to
+ * U+009F, U+2028, U+2029, and the byte order mark. */
 static bool printable(struct slice text)
 {
     for (size_t i = 0; i < text.len; i++) {
         unsigned char c = (unsigned char)text.ptr[i];
-        if (c < 0x20 || c == 0x7f) {
+        struct slice rest = slice_from(text, i);
+        if (c < 0x20 || c == 0x7f ||
+            (c == 0xc2 && rest.len > 1 && (unsigned char)rest.ptr[1] < 0xa0) ||
+            slice_starts(rest, SLICE("\xe2\x80\xa8")) ||
+            slice_starts(rest, SLICE("\xe2\x80\xa9")) ||
+            slice_starts(rest, SLICE("\xef\xbb\xbf"))) {
             return false;
         }
     }
@@ -108,7 +115,7 @@ int conf_read_path(struct conf_store *store, const struct conf_key *key, struct 
                    void *field, const char **hint)
 {
     (void)key, (void)hint;
-    return printable(text) && text.ptr[0] == '/' ? keep_text(store, text, field) : ERR_INVALID;
+    return printable(text) ? keep_text(store, text, field) : ERR_INVALID;
 }
 
 void conf_put_text(struct buf *out, const struct conf_key *key, const void *field)

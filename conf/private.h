@@ -77,6 +77,7 @@ struct conf_place {
 struct conf_private {
     _Atomic uint32_t references;
     struct conf_store store;
+    const char *directory; /* relative paths count from here; NULL: they are left alone */
     struct map places;
     struct map sources, pools, routes, sites; /* by name: struct conf_entry */
     struct map match[CONF_MATCH_KINDS];       /* by pattern without "*.": struct conf_entry */

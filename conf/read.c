@@ -108,6 +108,19 @@ static const char *limit_origin(struct reader *r, const struct conf_node *node)
     return kept;
 }
 
+/* A file is named as seen from the configuration, wherever the program is started. */
+static void resolve_path(struct reader *r, const char **path)
+{
+    const char *directory = r->conf->own->directory;
+    struct buf text = BUF_EMPTY;
+
+    if (directory != NULL && (*path)[0] != '/') {
+        buf_printf(&text, "%s/%s", directory, *path);
+        *path = conf_store_text(&r->conf->own->store, buf_slice(&text));
+        buf_fini(&text);
+    }
+}
+
 static void read_value(struct reader *r, const struct conf_key *key, const struct conf_node *node,
                        char *base)
 {
@@ -129,6 +142,9 @@ static void read_value(struct reader *r, const struct conf_key *key, const struc
     if (err != 0) {
         value_problem(r, key, node, err, hint);
         return;
+    }
+    if (key->kind == CONF_PATH) {
+        resolve_path(r, (const char **)(void *)field);
     }
     if (node->line > 0) {
         conf_place_note(r->conf, field, node->line, node->column);

@@ -8,7 +8,6 @@
 #include "conf/schema.h"
 
 #define S   UINT64_C(1000000)
-#define M   (60 * S)
 #define H   (3600 * S)
 #define DAY (24 * H)
 #define MB  (UINT64_C(1) << 20)
@@ -431,25 +430,23 @@ static const struct conf_key dns_keys[] = {
     {.name = NULL},
 };
 
-#define TIMEOUT(name, value, text)                                                              \
-    {                                                                                           \
-#name, CONF_DURATION, IN(struct conf_timeouts, name), .fallback = value, .min = S / 10, \
-                                                              .max = H, .help = text            \
-    }
+#define TIMEOUT(member, value, text)                                                             \
+    .name = #member, .kind = CONF_DURATION, IN(struct conf_timeouts, member), .fallback = value, \
+    .min = S / 10, .max = H, .help = text
 
 static const struct conf_key timeouts_keys[] = {
-    TIMEOUT(connect, "30s", "For a TCP connection to stand."),
-    TIMEOUT(banner, "60s", "For the server's greeting."),
-    TIMEOUT(ehlo, "5m", "For the reply to EHLO."),
-    TIMEOUT(tls, "60s", "For STARTTLS and the handshake, each."),
-    TIMEOUT(auth, "60s", "For each reply while logging in."),
-    TIMEOUT(mail, "5m", "For the reply to MAIL."),
-    TIMEOUT(rcpt, "5m", "For the reply to RCPT."),
-    TIMEOUT(data, "2m", "For the reply to DATA."),
-    TIMEOUT(body, "3m", "For a block of the letter to be taken."),
-    TIMEOUT(dot, "10m", "For the reply to a whole letter."),
-    TIMEOUT(quit, "10s", "For the good-bye."),
-    TIMEOUT(idle, "5s", "How long a connection without work stays open."),
+    {TIMEOUT(connect, "30s", "For a TCP connection to stand.")},
+    {TIMEOUT(banner, "60s", "For the server's greeting.")},
+    {TIMEOUT(ehlo, "5m", "For the reply to EHLO.")},
+    {TIMEOUT(tls, "60s", "For STARTTLS and the handshake, each.")},
+    {TIMEOUT(auth, "60s", "For each reply while logging in.")},
+    {TIMEOUT(mail, "5m", "For the reply to MAIL.")},
+    {TIMEOUT(rcpt, "5m", "For the reply to RCPT.")},
+    {TIMEOUT(data, "2m", "For the reply to DATA.")},
+    {TIMEOUT(body, "3m", "For a block of the letter to be taken.")},
+    {TIMEOUT(dot, "10m", "For the reply to a whole letter.")},
+    {TIMEOUT(quit, "10s", "For the good-bye.")},
+    {TIMEOUT(idle, "5s", "How long a connection without work stays open.")},
     {.name = NULL},
 };
 
@@ -502,10 +499,14 @@ const struct conf_key conf_schema[] = {
      .kind = CONF_DURATION,
      IN(struct conf, expires),
      .fallback = "2d",
-     .min = M,
+     .min = S,
      .max = 30 * DAY,
      .help = "Age at which a job that says nothing is given up."},
-    {.name = "tls", .kind = CONF_GROUP, .keys = tls_keys, .help = "Encryption."},
+    {.name = "tls",
+     .kind = CONF_GROUP,
+     .keys = tls_keys,
+     .shorthand = "level",
+     .help = "Encryption; `tls: LEVEL` is short for the one key."},
     {.name = "sink",
      .kind = CONF_GROUP,
      IN(struct conf, sink),
@@ -517,7 +518,11 @@ const struct conf_key conf_schema[] = {
      IN(struct conf, events),
      .keys = events_keys,
      .help = "What became of every recipient."},
-    {.name = "log", .kind = CONF_GROUP, .keys = log_keys, .help = "Messages on standard error."},
+    {.name = "log",
+     .kind = CONF_GROUP,
+     .keys = log_keys,
+     .shorthand = "level",
+     .help = "Messages on standard error; `log: LEVEL` is short for the one key."},
     {.name = "dns", .kind = CONF_GROUP, .keys = dns_keys, .help = "Looking names up."},
     {.name = "timeouts",
      .kind = CONF_GROUP,

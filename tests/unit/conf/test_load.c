@@ -152,6 +152,8 @@ static void test_shorthands(void **state)
                              "queue:\n"
                              "sources: {a: }\n" /* nothing but a name */
                              "events: null\n"
+                             "log: debug\n"
+                             "tls: encrypt\n"
                              "routes: {r: {hosts: [h.example], auth: }}\n");
 
     (void)state;
@@ -159,7 +161,15 @@ static void test_shorthands(void **state)
     assert_false(conf->sink.dns);
     assert_string_equal(conf->queue.prefix, "volley");
     assert_string_equal(conf->sources.items[0].name, "a");
-    assert_int_equal(conf->routes.items[0].tls, CONF_TLS_MAY);
+    assert_int_equal(conf->log_level, LOG_LEVEL_DEBUG);
+    assert_int_equal(conf->tls_level, CONF_TLS_ENCRYPT);
+    assert_int_equal(conf->routes.items[0].tls, CONF_TLS_ENCRYPT);
+    conf_unref(conf);
+    /* A password in clear may go to this machine, and no farther. */
+    conf =
+        load("routes: {r: {hosts: [127.0.0.1, \"::1\"], tls: none, auth: {user: u, password_file: "
+             "/p}}}");
+    assert_int_equal(conf->routes.items[0].tls, CONF_TLS_NONE);
     conf_unref(conf);
 }
 
@@ -188,7 +198,7 @@ static void test_problems(void **state)
         {"retry: []", "retry is empty"},
         {"retry: [100d]", "a duration from 1s to 30d"},
         {"expires: 90", "expires has no unit; write s, m, h or d behind the number"},
-        {"expires: 5x", "expires is \"5x\"; it must be a duration from 1m to 30d, such as 90s"},
+        {"expires: 5x", "expires is \"5x\"; it must be a duration from 1s to 30d, such as 90s"},
         {"limits: {default: {rate: 5}}", "limits.default.rate has no unit of time"},
         {"limits: {default: {rate: 0/s}}", "limits.default.rate is \"0/s\""},
         {"limits: {default: {pipeline: fast}}", "auto, off, commands, messages or chunking"},
@@ -210,7 +220,10 @@ static void test_problems(void **state)
         {"queue: {redis: ftp}", "it must be where Redis is, such as embedded"},
         {"queue: {prefix: \"a b\"}", "a name of letters, digits, dots, dashes and underscores"},
         {"queue: {prefix: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa}", "at most 32"},
-        {"queue: {state_directory: here}", "a full path that starts with /"},
+        {"queue: {state_directory: \"\"}", "a path, from the directory of this file"},
+        {"events: {file: \"/a\\nb\"}", "events.file is"},
+        {"events: {file: \"/a\\Lb\"}", "events.file is"},
+        {"events: {file: \"/a\\0b\"}", "events.file is"},
         {"events: {redis: {on_full: hold}}", "which is not in this version yet"},
         {"hostname: a_b..c", "it must be a host name"},
         {"hostname: -a.b", "it must be a host name"},
@@ -318,8 +331,8 @@ static struct conf *load_route(const char *password_file, struct conf_problems *
     snprintf(path, sizeof(path), "%s/c.yaml", directory);
     snprintf(text, sizeof(text),
              "hostname: a.example\nroutes:\n  r:\n    hosts: [h.example]\n    auth: {user: u, "
-             "password_file: %s/%s}\n",
-             directory, password_file);
+             "password_file: %s}\n",
+             password_file); /* from the directory of the configuration */
     put_file("c.yaml", text, 0600);
     return conf_load(path, problems);
 }
