@@ -15,6 +15,9 @@
 #include "engine/base/buf.h"
 #include "queue/redis.h"
 
+/* Name of the socket in the directory. */
+#define EMBEDDED_SOCKET "redis.sock"
+
 struct embedded;
 
 struct embedded_options {
