@@ -280,7 +280,7 @@ static int await(struct embedded *e, int alive_fd, struct buf *why)
 static int start_new(struct embedded *e, const struct embedded_options *options, struct buf *why)
 {
     char *program = program_find(options->program, why);
-    int alive_fd, err = program != NULL ? 0 : ERR_NOTFOUND;
+    int alive_fd = -1, err = program != NULL ? 0 : ERR_NOTFOUND;
 
     if (err == 0) {
         err = program_version_check(program, VERSION_MIN, why);
@@ -383,10 +383,10 @@ int embedded_pid(const struct embedded *e)
 
 static bool gone(const struct embedded *e)
 {
-    if (e->child) {
-        return waitpid(e->pid, NULL, WNOHANG) != 0;
-    }
-    return kill(e->pid, 0) != 0 && errno == ESRCH;
+    /* As process 1 of a container we inherit it even when it was started to stand alone. */
+    pid_t waited = waitpid(e->pid, NULL, WNOHANG);
+
+    return waited == e->pid || (waited < 0 && kill(e->pid, 0) != 0 && errno == ESRCH);
 }
 
 static bool gone_within(const struct embedded *e, int64_t wait_us)
