@@ -239,6 +239,9 @@ static int read_byte_rate(struct conf_store *store, const struct conf_key *key, 
     buf_puts(&unit, slice_from(text, size.len));
     err = units_rate(buf_slice(&unit), &rate);
     buf_fini(&unit);
+    if (err == 0 && rate.burst != 1) {
+        err = ERR_INVALID; /* a letter goes in one piece as it is */
+    }
     err = err == 0 ? units_bytes(size, &bytes) : err;
     if (err == 0 && (bytes == 0 || bytes > UINT64_C(1) << 40)) {
         err = ERR_RANGE;

@@ -58,7 +58,8 @@ static const char full[] =
     "  g:\n"
     "    match: {mx: [\"*.google.com\"], domains: [gmail.com, \"*.x.org\"]}\n"
     "    connection_rate: 5000/h\n"
-    "    total: {rate: unlimited}\n"
+    "    bytes_rate: 1500KB/m\n"
+    "    total: {rate: unlimited, bytes_rate: 10MB/s}\n"
     "    sources: {a: {connection_age: 90s}}\n"
     "routes: {r: {hosts: [\"[2001:db8::1]:465\", h.example], auth: {user: \"null\", "
     "password_file: /etc/x}}}\n"
@@ -100,12 +101,13 @@ static void test_origins(void **state)
         "expires: 2d                                  # default\n",
         "    rate: \"20/m burst 5\"                     # limits.default.rate, t.yaml:6\n",
         "    connection_rate: 5000/h                  # limits.g.connection_rate, t.yaml:9\n",
+        "    bytes_rate: 1500KB/m                     # limits.g.bytes_rate, t.yaml:10\n",
         "        connection_age: \"",
         "      # connections_per_host",
-        "      user: \"null\"                           # t.yaml:12\n",
+        "      user: \"null\"                           # t.yaml:13\n",
         "  file: \"/var/log/\\\"odd\\\\ name\"",
         "  # password_file: none                      # default\n",
-        "ambiguous: assume-delivered                  # t.yaml:17\n",
+        "ambiguous: assume-delivered                  # t.yaml:18\n",
     };
     struct buf out = BUF_EMPTY;
     struct conf *conf = load(slice_cstr(full));
@@ -115,7 +117,7 @@ static void test_origins(void **state)
     buf_terminate(&out);
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
         /* Two of the rows must not be there: values that need no quotes, keys that are set. */
-        bool wanted = i != 4 && i != 5;
+        bool wanted = i != 5 && i != 6;
         if ((strstr(out.ptr, lines[i]) != NULL) != wanted) {
             fail_msg("%s %s in\n%s", lines[i], wanted ? "is not" : "is", out.ptr);
         }
@@ -124,7 +126,7 @@ static void test_origins(void **state)
     conf_print_json(conf, &out);
     buf_terminate(&out);
     assert_non_null(strstr(out.ptr, "{\"key\":\"retry\",\"value\":[\"1m30s\",\"1h30m\"],"
-                                    "\"origin\":\"t.yaml:13\"}"));
+                                    "\"origin\":\"t.yaml:14\"}"));
     assert_non_null(strstr(out.ptr, "{\"key\":\"limits.g.rate\",\"value\":\"20/m burst 5\","
                                     "\"origin\":\"limits.default.rate, t.yaml:6\"}"));
     assert_non_null(strstr(out.ptr, "{\"key\":\"queue.state_directory\",\"value\":null,"));
