@@ -362,6 +362,7 @@ static void conn_configure(struct conn *c, const struct path *p, const struct ho
         config->tls = SMTP_TLS_NONE;
     }
     config->pipeline = (enum smtp_pipeline)p->limits->pipeline;
+    config->depth = p->limits->pipeline_depth;
     config->helo_only = h->helo_only;
     config->own_name_ok = conf->sink.address.host != NULL;
     if (p->site->route != NULL && p->site->route->auth.user != NULL) {
