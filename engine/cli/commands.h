@@ -21,12 +21,14 @@ struct command {
 /* Ended by a row without a word; in the order of the overview. */
 extern const struct command commands[];
 
-extern const struct args_command run_command, demo_command, check_command, help_command;
+extern const struct args_command run_command, demo_command, check_command, help_command,
+    send_command;
 
 int cmd_run(int argc, char **argv);
 int cmd_demo(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_help(int argc, char **argv);
+int cmd_send(int argc, char **argv);
 
 /* All of `volley`: finds the command and runs it. */
 int command_main(int argc, char **argv);
