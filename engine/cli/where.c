@@ -1,0 +1,37 @@
+/*
+ * where.c - where the queue's Redis is, for commands.
+ */
+#include "engine/cli/where.h"
+#include "engine/base/mem.h"
+#include "queue/embedded.h"
+
+#include <string.h>
+
+static int embedded_where(const struct conf *conf, struct redis_url *url, struct buf *why)
+{
+    const char *configured = conf->queue.state_directory;
+    char *dir =
+        configured != NULL ? mem_dup(configured, strlen(configured)) : embedded_default_dir();
+    struct buf text = BUF_EMPTY;
+
+    buf_printf(&text, "%s/%s", dir, EMBEDDED_SOCKET);
+    int err = redis_url_parse(url, buf_slice(&text), why);
+    buf_fini(&text);
+    mem_free(dir);
+    return err;
+}
+
+int where_redis(const struct conf *conf, const char *override, struct redis_url *url,
+                struct buf *why)
+{
+    const char *text = override != NULL ? override : conf->queue.redis;
+
+    if (strcmp(text, "embedded") == 0) {
+        return embedded_where(conf, url, why);
+    }
+    int err = redis_url_parse(url, slice_cstr(text), why);
+    if (err == 0 && override == NULL && conf->queue.password != NULL && url->password == NULL) {
+        url->password = mem_dup(conf->queue.password, strlen(conf->queue.password));
+    }
+    return err;
+}
