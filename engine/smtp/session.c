@@ -70,7 +70,7 @@ void smtp_session_feed(struct smtp_session *s, struct slice data, int64_t now_us
         case SMTP_PARSE_MORE:
             return;
         case SMTP_PARSE_BAD:
-            smtp_session_garbage(s, NULL);
+            smtp_session_garbage(s, smtp_session_stage(s), NULL);
             return;
         case SMTP_PARSE_DONE:
             smtp_session_reply(s, &reply, now_us);

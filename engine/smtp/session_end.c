@@ -116,11 +116,12 @@ void smtp_session_decline(struct smtp_session *s, const struct smtp_trouble *t)
     }
 }
 
-void smtp_session_garbage(struct smtp_session *s, const struct smtp_reply *reply)
+void smtp_session_garbage(struct smtp_session *s, enum smtp_stage stage,
+                          const struct smtp_reply *reply)
 {
     struct smtp_trouble t = {.reason = SMTP_END_GARBAGE,
                              .cause = SMTP_CAUSE_GARBAGE,
-                             .stage = smtp_session_stage(s),
+                             .stage = stage,
                              .err = ERR_PROTO,
                              .reply = reply,
                              .text = "the peer sent what is no SMTP reply"};

@@ -118,8 +118,9 @@ void smtp_session_over(struct smtp_session *s, const struct smtp_trouble *t);
 /* The same before READY, but politely: QUIT goes out first. */
 void smtp_session_decline(struct smtp_session *s, const struct smtp_trouble *t);
 
-/* A reply out of step: code 0, or one that cannot follow the command. */
-void smtp_session_garbage(struct smtp_session *s, const struct smtp_reply *reply);
+/* Out of step: no reply at all (NULL), or one that cannot be for what was asked. */
+void smtp_session_garbage(struct smtp_session *s, enum smtp_stage stage,
+                          const struct smtp_reply *reply);
 
 /* No further MAIL on this connection; what was not begun goes back. */
 void smtp_session_unsafe(struct smtp_session *s);
@@ -148,6 +149,9 @@ struct smtp_answer {
 };
 
 void smtp_session_reply(struct smtp_session *s, const struct smtp_reply *reply, int64_t now_us);
+
+/* The reply can not be for this command. */
+void smtp_session_mismatch(struct smtp_session *s, const struct smtp_answer *a);
 
 void smtp_on_mail(struct smtp_session *s, const struct smtp_answer *a);
 void smtp_on_rcpt(struct smtp_session *s, const struct smtp_answer *a);

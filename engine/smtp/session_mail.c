@@ -84,17 +84,6 @@ static void after_reply(struct smtp_session *s, struct smtp_txn *txn)
 
 /* ---- what a verdict does to the connection ---- */
 
-static void drop(struct smtp_session *s, const struct smtp_answer *a)
-{
-    struct smtp_trouble t = {.reason = SMTP_END_GARBAGE,
-                             .cause = SMTP_CAUSE_GARBAGE,
-                             .stage = smtp_verb(a->to.verb)->stage,
-                             .err = ERR_PROTO,
-                             .reply = a->reply};
-
-    smtp_session_over(s, &t);
-}
-
 static void obey(struct smtp_session *s, const struct smtp_answer *a, enum smtp_conn_fate fate)
 {
     uint16_t code = a->reply->code;
@@ -109,7 +98,7 @@ static void obey(struct smtp_session *s, const struct smtp_answer *a, enum smtp_
         smtp_session_unsafe(s);
         return;
     case SMTP_CONN_DROP:
-        drop(s, a);
+        smtp_session_mismatch(s, a);
         return;
     }
 }
@@ -189,7 +178,7 @@ void smtp_on_mail(struct smtp_session *s, const struct smtp_answer *a)
         break;
     case SMTP_CLASS_MORE:
     case SMTP_CLASS_CLOSING:
-        smtp_session_garbage(s, a->reply);
+        smtp_session_mismatch(s, a);
         return;
     case SMTP_CLASS_PERM:
         if (may_go_again(txn)) {
@@ -237,7 +226,7 @@ void smtp_on_rcpt(struct smtp_session *s, const struct smtp_answer *a)
     case SMTP_CLASS_OK:
         if (dropped) {
             /* A recipient without a sender: whose letter would the next 354 be for? */
-            smtp_session_garbage(s, a->reply);
+            smtp_session_mismatch(s, a);
             return;
         }
         rcpt->at = SMTP_AT_TAKEN;
@@ -245,7 +234,7 @@ void smtp_on_rcpt(struct smtp_session *s, const struct smtp_answer *a)
         break;
     case SMTP_CLASS_MORE:
     case SMTP_CLASS_CLOSING:
-        smtp_session_garbage(s, a->reply);
+        smtp_session_mismatch(s, a);
         return;
     case SMTP_CLASS_TEMP:
     case SMTP_CLASS_PERM:
@@ -279,7 +268,7 @@ void smtp_on_data(struct smtp_session *s, const struct smtp_answer *a)
     switch (a->class) {
     case SMTP_CLASS_OK:
     case SMTP_CLASS_CLOSING:
-        smtp_session_garbage(s, a->reply);
+        smtp_session_mismatch(s, a);
         return;
     case SMTP_CLASS_MORE:
         txn->step = txn->taken > 0 ? SMTP_STEP_BODY : SMTP_STEP_EMPTY;
@@ -308,7 +297,7 @@ void smtp_on_dot(struct smtp_session *s, const struct smtp_answer *a)
         decide(s, txn, SMTP_AT_TAKEN, a);
         break;
     case SMTP_CLASS_CLOSING:
-        smtp_session_garbage(s, a->reply);
+        smtp_session_mismatch(s, a);
         return;
     }
     after_reply(s, txn);
@@ -327,7 +316,7 @@ void smtp_on_empty(struct smtp_session *s, const struct smtp_answer *a)
         break;
     case SMTP_CLASS_MORE:
     case SMTP_CLASS_CLOSING:
-        smtp_session_garbage(s, a->reply);
+        smtp_session_mismatch(s, a);
         return;
     }
     after_reply(s, txn);
@@ -372,7 +361,7 @@ void smtp_on_bdat(struct smtp_session *s, const struct smtp_answer *a)
     switch (a->class) {
     case SMTP_CLASS_OK:
         if (txn->step != SMTP_STEP_SENT) {
-            smtp_session_garbage(s, a->reply); /* accepted before it was sent? */
+            smtp_session_mismatch(s, a); /* accepted before it was sent? */
             return;
         }
         if (txn->taken > 0) {
@@ -383,7 +372,7 @@ void smtp_on_bdat(struct smtp_session *s, const struct smtp_answer *a)
         break;
     case SMTP_CLASS_MORE:
     case SMTP_CLASS_CLOSING:
-        smtp_session_garbage(s, a->reply);
+        smtp_session_mismatch(s, a);
         return;
     case SMTP_CLASS_TEMP:
     case SMTP_CLASS_PERM:

@@ -64,6 +64,11 @@ static void no_tls(struct smtp_session *s)
     smtp_session_decline(s, &t);
 }
 
+void smtp_session_mismatch(struct smtp_session *s, const struct smtp_answer *a)
+{
+    smtp_session_garbage(s, smtp_verb(a->to.verb)->stage, a->reply);
+}
+
 /* RFC 5321 6.3: our own name in the peer's mouth is a loop in somebody's DNS. */
 static bool is_loop(struct smtp_session *s, const struct smtp_answer *a)
 {
@@ -148,7 +153,7 @@ static void on_greeting(struct smtp_session *s, const struct smtp_answer *a)
         }
         return;
     case SMTP_CLASS_MORE:
-        smtp_session_garbage(s, a->reply);
+        smtp_session_mismatch(s, a);
         return;
     case SMTP_CLASS_TEMP:
     case SMTP_CLASS_PERM:
@@ -170,7 +175,7 @@ static void on_ehlo(struct smtp_session *s, const struct smtp_answer *a)
         }
         return;
     case SMTP_CLASS_MORE:
-        smtp_session_garbage(s, a->reply);
+        smtp_session_mismatch(s, a);
         return;
     case SMTP_CLASS_TEMP:
     case SMTP_CLASS_PERM:
@@ -191,7 +196,7 @@ static void on_helo(struct smtp_session *s, const struct smtp_answer *a)
         }
         return;
     case SMTP_CLASS_MORE:
-        smtp_session_garbage(s, a->reply);
+        smtp_session_mismatch(s, a);
         return;
     case SMTP_CLASS_TEMP:
     case SMTP_CLASS_PERM:
@@ -211,7 +216,7 @@ static void on_starttls(struct smtp_session *s, const struct smtp_answer *a)
         s->events |= SMTP_TELL_STARTTLS;
         return;
     case SMTP_CLASS_MORE:
-        smtp_session_garbage(s, a->reply);
+        smtp_session_mismatch(s, a);
         return;
     case SMTP_CLASS_TEMP:
     case SMTP_CLASS_PERM:
@@ -240,7 +245,7 @@ static void on_auth(struct smtp_session *s, const struct smtp_answer *a)
         return;
     case SMTP_CLASS_MORE:
         if (s->auth_step >= steps) {
-            smtp_session_garbage(s, a->reply);
+            smtp_session_mismatch(s, a);
             return;
         }
         s->auth_step++;
@@ -342,7 +347,7 @@ static void unsolicited(struct smtp_session *s, const struct smtp_answer *a)
     } else if (a->class == SMTP_CLASS_CLOSING) {
         smtp_session_over(s, &t);
     } else {
-        smtp_session_garbage(s, a->reply);
+        smtp_session_garbage(s, smtp_session_stage(s), a->reply);
     }
 }
 
