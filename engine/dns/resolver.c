@@ -17,6 +17,10 @@
 
 enum { INFLIGHT_USUAL = 1000, INFLIGHT_MOST = 16384, TIMEOUT_USUAL_MS = 2000, TRIES_USUAL = 3 };
 
+/* A name server's socket holds some 250 questions before it drops, and what was dropped costs
+ * a timeout.  So no more than this many are sent in one millisecond. */
+enum { BURST_MAX = 64, BURST_US = 1000 };
+
 struct flight {
     struct dns_flight f;
     struct dns_cache_entry *entry;
@@ -30,7 +34,10 @@ struct dns_resolver {
     struct list line;  /* flights that wait to be sent */
     size_t line_len;
     size_t inflight_max;
+    int64_t burst_from_us;
+    size_t burst; /* sent since then */
     struct timer soon;
+    struct timer next_burst;
     bool calling;
     struct dns_stats stats;
 };
@@ -68,17 +75,42 @@ static void ready_call(struct dns_resolver *r)
     r->calling = false;
 }
 
+/* May one more be sent now?  Once the burst is used up, a timer goes on with the line. */
+static bool burst_take(struct dns_resolver *r)
+{
+    int64_t now_us = io_now_us(r->io);
+
+    if (now_us - r->burst_from_us >= BURST_US) {
+        r->burst_from_us = now_us;
+        r->burst = 0;
+    }
+    if (r->burst == BURST_MAX) {
+        if (!timer_armed(&r->next_burst)) {
+            wheel_arm(io_wheel(r->io), &r->next_burst, r->burst_from_us + BURST_US);
+        }
+        return false;
+    }
+    r->burst++;
+    return true;
+}
+
 static void line_send(struct dns_resolver *r)
 {
     struct list *first;
 
     while (dns_transport_inflight(r->transport) < r->inflight_max &&
-           (first = list_first(&r->line)) != NULL) {
+           (first = list_first(&r->line)) != NULL && burst_take(r)) {
         list_remove(first);
         r->line_len--;
         r->stats.sent++;
         dns_transport_send(r->transport, &CONTAINER_OF(first, struct flight, f.link)->f);
     }
+}
+
+static void next_burst_fire(struct timer *timer, int64_t now_us)
+{
+    (void)now_us;
+    line_send(CONTAINER_OF(timer, struct dns_resolver, next_burst));
 }
 
 /* An answer came: into the cache, and to all who wait for it. */
@@ -152,6 +184,8 @@ struct dns_resolver *dns_resolver_new(struct io *io, const struct dns_resolver_o
     list_init(&r->ready);
     list_init(&r->line);
     timer_init(&r->soon, soon_fire);
+    timer_init(&r->next_burst, next_burst_fire);
+    r->burst_from_us = INT64_MIN / 2;
     return r;
 }
 
@@ -171,6 +205,7 @@ void dns_resolver_close(struct dns_resolver *r, void (*on_closed)(void *arg), vo
 
     ASSERT(!r->calling);
     wheel_disarm(io_wheel(r->io), &r->soon);
+    wheel_disarm(io_wheel(r->io), &r->next_burst);
     list_forget(&r->ready);
     while ((first = list_first(&r->line)) != NULL) {
         struct flight *flight = CONTAINER_OF(first, struct flight, f.link);

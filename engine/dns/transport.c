@@ -27,7 +27,13 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LOOK_US = 50000, SOCKET_BUFFER = 512 << 10, UDP_QUERIES_MAX = 1000, UDP_PAYLOAD = 1232 };
+enum {
+    LOOK_US = 50000,
+    SOCKET_BUFFER = 512 << 10,
+    UDP_QUERIES_MAX = 1000,
+    UDP_PAYLOAD = 1232,
+    IDS_DRAWN = 64
+};
 
 struct dns_transport {
     struct io *io;
@@ -45,6 +51,8 @@ struct dns_transport {
     void (*on_closed)(void *arg);
     void *closed_arg;
     uint64_t ids_used[65536 / 64];
+    uint16_t ids[IDS_DRAWN]; /* random, drawn many at a time: a system call costs as a send */
+    size_t ids_left;
 };
 
 struct transport_watch {
@@ -215,7 +223,11 @@ static uint16_t id_take(struct dns_transport *t)
     uint16_t id;
 
     do {
-        rng_os(&id, sizeof(id));
+        if (t->ids_left == 0) {
+            rng_os(t->ids, sizeof(t->ids));
+            t->ids_left = IDS_DRAWN;
+        }
+        id = t->ids[--t->ids_left];
     } while ((t->ids_used[id / 64] >> id % 64 & 1) != 0);
     t->ids_used[id / 64] |= UINT64_C(1) << id % 64;
     return id;
