@@ -48,7 +48,7 @@ void claim_fini(struct claim *c)
     buf_fini(&c->names);
 }
 
-void claim_put(const struct claim *c, struct buf *out, const struct keys *keys, unsigned worker)
+void claim_put(const struct claim *c, struct buf *out, const struct keys *keys)
 {
     enum { FIXED_KEYS = 4, FIXED_ARGS = 3 };
 
@@ -61,7 +61,7 @@ void claim_put(const struct claim *c, struct buf *out, const struct keys *keys, 
         keys_put_arg(out, keys, c->wants[i].list);
     }
     resp_put_arg(out, slice_cstr(c->life));
-    resp_put_u64(out, worker);
+    resp_put_u64(out, c->channel);
     resp_put_u64(out, c->number);
     for (size_t i = 0; i < c->count; i++) {
         resp_put_u64(out, c->wants[i].jobs);
@@ -99,6 +99,7 @@ int claim_read(struct claim *c, const struct resp *reply, claim_record_fn *on_re
     for (size_t i = 0; i < c->count; i++) {
         size_t jobs = (size_t)reply->items[at].integer;
         c->got[i] = (struct queue_got){.list = c->wants[i].list,
+                                       .wanted = c->wants[i].jobs,
                                        .jobs = (uint32_t)jobs,
                                        .left = (uint64_t)reply->items[at + 1].integer};
         at += 2;

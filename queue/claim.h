@@ -12,8 +12,11 @@
 #include "queue/queue.h"
 
 struct claim {
-    bool active; /* asked by the worker, not answered yet */
-    bool sent;   /* under way */
+    struct queue *queue;
+    unsigned channel; /* Redis remembers the last claim of each channel of a life */
+    unsigned voided;  /* answers on their way to claims of this channel that were ended */
+    bool active;      /* asked by the worker, not answered yet */
+    bool sent;        /* under way */
     char life[NODE_LIFE_MAX];
     uint64_t number;
     size_t count;
@@ -27,7 +30,7 @@ int claim_set(struct claim *c, const struct queue_want *wants, size_t count);
 void claim_fini(struct claim *c);
 
 /* Writes the call. */
-void claim_put(const struct claim *c, struct buf *out, const struct keys *keys, unsigned worker);
+void claim_put(const struct claim *c, struct buf *out, const struct keys *keys);
 
 /* Walks an answer: on_record for each record, then got[] is filled in.  0 or ERR_PROTO. */
 typedef void claim_record_fn(void *ctx, size_t want, struct slice record);

@@ -51,8 +51,7 @@ struct queue {
     char old_life[NODE_LIFE_MAX]; /* outcomes of jobs that are not held belong to it */
     int64_t old_life_until_us;
 
-    struct claim claim;
-    unsigned claims_void; /* answers on their way to claims that were ended */
+    struct claim claims[QUEUE_CLAIMS];
     struct outbox outbox;
     int64_t outbox_not_before_us; /* after an error */
     bool library_loading;
@@ -81,7 +80,9 @@ static void work(struct queue *q);
 static void go_down(struct queue *q)
 {
     q->state = QUEUE_DOWN;
-    q->claim.sent = false;
+    for (size_t i = 0; i < QUEUE_CLAIMS; i++) {
+        q->claims[i].sent = false;
+    }
     q->discovering = false;
     if (q->outbox.sent) {
         outbox_lost(&q->outbox);
@@ -135,19 +136,24 @@ static void library_reload(struct queue *q)
 
 /* ---- ending a claim ---- */
 
-static void claim_end(struct queue *q, int err)
+static void claim_end(struct claim *c, int err)
 {
-    struct claim *c = &q->claim;
+    struct queue *q = c->queue;
 
     c->active = false;
     c->sent = false;
     q->ops->on_claimed(q->ctx, err, err == 0 ? c->got : NULL, err == 0 ? c->count : 0);
 }
 
-static void claim_cancel(struct queue *q)
+static void claims_cancel(struct queue *q)
 {
-    q->claims_void += q->claim.sent;
-    claim_end(q, ERR_CANCELED);
+    for (size_t i = 0; i < QUEUE_CLAIMS; i++) {
+        struct claim *c = &q->claims[i];
+        if (c->active) {
+            c->voided += c->sent;
+            claim_end(c, ERR_CANCELED);
+        }
+    }
 }
 
 /* ---- checking what is held ---- */
@@ -247,16 +253,15 @@ static void life_change(struct queue *q, uint64_t number, const char *life)
         next = map_next(&q->holds, node);
         hold_lose(q, CONTAINER_OF(node, struct queue_hold, node));
     }
-    if (q->claim.active) { /* asked under the old life: what it answers is not ours */
-        claim_cancel(q);
-    }
+    claims_cancel(q); /* asked under the old life: what they answer is not ours */
 }
 
 /* ---- claiming ---- */
 
 static void on_claim_record(void *ctx, size_t want, struct slice bytes)
 {
-    struct queue *q = ctx;
+    const struct claim *c = ctx;
+    struct queue *q = c->queue;
     struct job_record record;
 
     if (record_decode(&record, bytes) == 0) {
@@ -267,17 +272,17 @@ static void on_claim_record(void *ctx, size_t want, struct slice bytes)
         return;
     }
     log_error("queue: a record of list " SLICE_FMT " cannot be read; it was put aside in %sbroken",
-              SLICE_ARG(q->claim.wants[want].list), q->keys.base);
+              SLICE_ARG(c->wants[want].list), q->keys.base);
     outbox_broken(&q->outbox, slice_cstr(q->life), record_peek_id(bytes), io_now_us(q->io));
 }
 
 static void on_claim_answer(void *ctx, int err, const struct resp *reply)
 {
-    struct queue *q = ctx;
-    struct claim *c = &q->claim;
+    struct claim *c = ctx;
+    struct queue *q = c->queue;
 
-    if (q->claims_void > 0) { /* answers come in order */
-        q->claims_void--;
+    if (c->voided > 0) { /* answers come in order */
+        c->voided--;
         return;
     }
     c->sent = false;
@@ -286,8 +291,8 @@ static void on_claim_answer(void *ctx, int err, const struct resp *reply)
     }
     switch (fcall_judge(reply)) {
     case FCALL_OK:
-        err = claim_read(c, reply, on_claim_record, q);
-        claim_end(q, err);
+        err = claim_read(c, reply, on_claim_record, c);
+        claim_end(c, err);
         work(q);
         return;
     case FCALL_NO_LIBRARY:
@@ -296,27 +301,39 @@ static void on_claim_answer(void *ctx, int err, const struct resp *reply)
     case FCALL_LATER:
         return; /* the tick asks again */
     case FCALL_FENCED:
-        claim_end(q, ERR_AGAIN); /* the node will have a new life soon */
+        claim_end(c, ERR_AGAIN); /* the node will have a new life soon */
         return;
     case FCALL_FAILED:
         log_error("queue: claim failed: %s", reply->text.ptr);
-        claim_end(q, ERR_PROTO);
+        claim_end(c, ERR_PROTO);
         return;
     }
 }
 
-static void claim_send(struct queue *q)
+static void claim_send(struct claim *c)
 {
-    q->claim.sent = true;
-    claim_put(&q->claim, redis_begin(q->redis), &q->keys, q->worker);
-    redis_end(q->redis, 0, on_claim_answer, q);
+    struct queue *q = c->queue;
+
+    c->sent = true;
+    claim_put(c, redis_begin(q->redis), &q->keys);
+    redis_end(q->redis, 0, on_claim_answer, c);
+}
+
+static struct claim *claim_spare(struct queue *q)
+{
+    for (size_t i = 0; i < QUEUE_CLAIMS; i++) {
+        if (!q->claims[i].active) {
+            return &q->claims[i];
+        }
+    }
+    return NULL;
 }
 
 int queue_claim(struct queue *q, const struct queue_want *wants, size_t count)
 {
-    struct claim *c = &q->claim;
+    struct claim *c = claim_spare(q);
 
-    if (c->active || !queue_may_start(q)) {
+    if (c == NULL || !queue_may_start(q)) {
         return ERR_AGAIN;
     }
     int err = claim_set(c, wants, count);
@@ -327,7 +344,7 @@ int queue_claim(struct queue *q, const struct queue_want *wants, size_t count)
     c->number++;
     c->active = true;
     q->stats.claims++;
-    claim_send(q);
+    claim_send(c);
     return 0;
 }
 
@@ -685,8 +702,10 @@ static void work(struct queue *q)
         return;
     }
     outbox_work(q);
-    if (q->claim.active && !q->claim.sent && !q->library_loading) {
-        claim_send(q);
+    for (size_t i = 0; i < QUEUE_CLAIMS && !q->library_loading; i++) {
+        if (q->claims[i].active && !q->claims[i].sent) {
+            claim_send(&q->claims[i]);
+        }
     }
 }
 
@@ -755,7 +774,9 @@ static void on_redis_closed(void *ctx)
     wheel_disarm(wheel, &q->tick);
     wheel_disarm(wheel, &q->flush);
     wheel_disarm(wheel, &q->drain);
-    claim_fini(&q->claim);
+    for (size_t i = 0; i < QUEUE_CLAIMS; i++) {
+        claim_fini(&q->claims[i]);
+    }
     outbox_fini(&q->outbox);
     map_fini(&q->holds);
     mem_free(q);
@@ -781,8 +802,8 @@ struct queue *queue_new(const struct queue_options *options, struct buf *why)
     struct keys keys;
     struct queue *q;
 
-    if (keys_init(&keys, options->prefix, options->partition) != 0 || options->worker > 1023) {
-        BUF_LIT(why, "queue.prefix: use 1 to 32 of A-Z a-z 0-9 . _ -; at most 1024 workers");
+    if (keys_init(&keys, options->prefix, options->partition) != 0 || options->worker > 255) {
+        BUF_LIT(why, "queue.prefix: use 1 to 32 of A-Z a-z 0-9 . _ -; at most 256 workers");
         return NULL;
     }
     q = mem_zalloc(sizeof(*q));
@@ -790,6 +811,10 @@ struct queue *queue_new(const struct queue_options *options, struct buf *why)
     q->keys = keys;
     q->node = options->node;
     q->worker = options->worker;
+    for (unsigned i = 0; i < QUEUE_CLAIMS; i++) {
+        q->claims[i].queue = q;
+        q->claims[i].channel = options->worker * QUEUE_CLAIMS + i;
+    }
     q->ops = options->ops;
     q->ctx = options->ctx;
     q->events_max_bytes =
@@ -809,9 +834,7 @@ void queue_close(struct queue *q, int64_t drain_us)
 {
     ASSERT(!q->closing);
     q->closing = true;
-    if (q->claim.active) {
-        claim_cancel(q);
-    }
+    claims_cancel(q);
     wheel_arm(io_wheel(q->io), &q->drain, io_now_us(q->io) + drain_us);
     wheel_arm(io_wheel(q->io), &q->tick, 0);
 }

@@ -30,6 +30,7 @@ enum {
     QUEUE_BATCH_US = 10 * 1000,  /* an outcome waits no longer than this */
     QUEUE_CLAIM_JOBS_MAX = 200,  /* jobs in a claim, over all its lists */
     QUEUE_CLAIM_LISTS_MAX = 100, /* lists in a claim */
+    QUEUE_CLAIMS = 4,            /* claims under way at a time: the line to Redis stays busy */
     QUEUE_POLL_US = 250 * 1000,  /* backstop of the doorbell */
 };
 
@@ -46,6 +47,7 @@ struct queue_hold {
 /* What one list gave. */
 struct queue_got {
     struct slice list; /* as wanted */
+    uint32_t wanted;   /* jobs asked for */
     uint32_t jobs;     /* records given by on_record for it */
     uint64_t left;     /* jobs that stay in the list; 0: forget it until on_list names it */
 };
@@ -60,7 +62,8 @@ struct queue_ops {
     /* One claimed record of wants[want]; it and its bytes are valid during the call.  Comes
      * before on_claimed.  What cannot be decoded is put aside in Redis (`broken`) and logged. */
     void (*on_record)(void *ctx, size_t want, const struct job_record *record);
-    /* The claim is over; another may be made.  err 0: `got` has an entry for each want. */
+    /* A claim is over; another may be made.  They end in the order in which they were made.  err 0:
+     * `got` has an entry for each want. */
     void (*on_claimed)(void *ctx, int err, const struct queue_got *got, size_t count);
     /* This job is not ours any more: do not send it, forget it, give no outcome (one that
      * is on the wire may finish and give its outcome, which is written as late).  The hold
@@ -75,7 +78,7 @@ struct queue_options {
     struct slice prefix;
     unsigned partition;
     struct node *node;         /* borrowed; outlives the queue */
-    unsigned worker;           /* 0..1023, unique in the process */
+    unsigned worker;           /* 0..255, unique in the process */
     uint64_t events_max_bytes; /* of the stream `events`, approximately; 0: 1 GB */
     const struct queue_ops *ops;
     void *ctx;
@@ -99,8 +102,8 @@ struct queue_want {
     uint32_t bytes; /* of records; at least one job is given all the same; 0: no limit */
 };
 
-/* Asks for jobs.  0, ERR_AGAIN (one is under way, or not up), ERR_LIMIT (over 200 jobs or 100
- * lists), ERR_INVALID (not the name of a list).  The names are copied. */
+/* Asks for jobs.  0, ERR_AGAIN (QUEUE_CLAIMS are under way, or not up), ERR_LIMIT (over 200 jobs or
+ * 100 lists), ERR_INVALID (not the name of a list).  The names are copied. */
 int queue_claim(struct queue *q, const struct queue_want *wants, size_t count);
 
 /* Looks for lists that became non-empty (on_list).  Cheap; runs by itself every 250 ms. */

@@ -35,7 +35,7 @@ struct deliver {
     /* intake.c */
     struct map lists; /* known non-empty intakes and bins of sites at home here */
     struct list list_order;
-    bool claiming;
+    uint32_t claiming; /* jobs asked for and not here yet */
     bool up;
 
     /* destination.c */

@@ -29,7 +29,6 @@ static void on_up(void *ctx)
     struct deliver *d = ctx;
 
     d->up = true;
-    d->claiming = false;
     letters_resume(d);
     queue_discover(d->queue);
 }

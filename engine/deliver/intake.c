@@ -13,6 +13,7 @@
 #include <string.h>
 
 enum {
+    CLAIM_SMALL = 32,
     LOOK_MAX = 256,          /* lists looked at for one claim */
     UNKNOWN_SITE_CREDIT = 4, /* of a bin whose site is not in memory: enough to learn it */
     HIGH_PERCENT = 90,
@@ -24,6 +25,7 @@ struct list_entry {
     struct map_node node;
     struct list order_link; /* in deliver->list_order: asked least recently first */
     struct list_name name;
+    uint32_t asked; /* jobs asked for and not here yet */
     char text[];
 };
 
@@ -105,10 +107,12 @@ static uint32_t bin_credit(struct deliver *d, const struct list_entry *e)
 static uint32_t entry_credit(struct deliver *d, const struct list_entry *e)
 {
     uint32_t room = memory_for(d, e->name.class);
-    uint32_t credit = room > d->jobs ? room - d->jobs : 0;
+    uint32_t held = d->jobs + d->claiming;
+    uint32_t credit = room > held ? room - held : 0;
 
     if (credit > 0 && e->name.bin) {
         uint32_t bin = bin_credit(d, e);
+        bin = bin > e->asked ? bin - e->asked : 0;
         credit = bin < credit ? bin : credit;
     }
     return credit < QUEUE_CLAIM_JOBS_MAX ? credit : QUEUE_CLAIM_JOBS_MAX;
@@ -184,18 +188,22 @@ static void deal_all(struct claim *claim)
     (void)deal(claim, JOB_HIGH, left);
 }
 
-void intake_claim(struct deliver *d)
+/* Makes one claim; false when there is nothing to ask for, or no further claim can be made. */
+static bool claim_once(struct deliver *d)
 {
     struct queue_want wants[QUEUE_CLAIM_LISTS_MAX];
     struct claim claim = {.count = 0};
+    uint32_t asked = 0;
     size_t count = 0;
 
-    if (!d->up || d->claiming || d->draining || d->jobs >= memory_for(d, JOB_HIGH) ||
-        queue_backlog(d->queue) > DELIVER_OUTCOMES_MAX || !queue_may_start(d->queue)) {
-        return;
-    }
     gather(d, &claim);
     deal_all(&claim);
+    for (size_t i = 0; i < claim.count; i++) {
+        asked += claim.given[i];
+    }
+    if (asked < CLAIM_SMALL && d->claiming > 0) {
+        return false; /* it can wait for what is under way, and then be a larger one */
+    }
     for (size_t i = 0; i < claim.count; i++) {
         if (claim.given[i] > 0) {
             struct list_entry *e = claim.entry[i];
@@ -204,9 +212,21 @@ void intake_claim(struct deliver *d)
             list_append(&d->list_order, &e->order_link);
         }
     }
-    if (count > 0 && queue_claim(d->queue, wants, count) == 0) {
-        d->claiming = true;
+    if (count == 0 || queue_claim(d->queue, wants, count) != 0) {
+        return false;
     }
+    for (size_t i = 0; i < claim.count; i++) {
+        claim.entry[i]->asked += claim.given[i];
+    }
+    d->claiming += asked;
+    return true;
+}
+
+void intake_claim(struct deliver *d)
+{
+    while (d->up && !d->draining && d->jobs + d->claiming < memory_for(d, JOB_HIGH) &&
+           queue_backlog(d->queue) <= DELIVER_OUTCOMES_MAX && queue_may_start(d->queue) &&
+           claim_once(d)) {}
 }
 
 /* ---- what came ---- */
@@ -225,16 +245,29 @@ void intake_record(struct deliver *d, const struct job_record *record)
     }
 }
 
+static void forget_asked(struct deliver *d)
+{
+    d->claiming = 0;
+    MAP_EACH (node, &d->lists) {
+        CONTAINER_OF(node, struct list_entry, node)->asked = 0;
+    }
+}
+
 void intake_claimed(struct deliver *d, int err, const struct queue_got *got, size_t count)
 {
-    d->claiming = false;
     if (err != 0) {
-        return; /* Redis is away; on_up starts again */
+        forget_asked(d); /* Redis is away; on_up starts again */
+        return;
     }
     for (size_t i = 0; i < count; i++) {
-        struct map_node *node = got[i].left == 0 ? map_find(&d->lists, got[i].list) : NULL;
-        if (node != NULL) {
-            entry_free(d, CONTAINER_OF(node, struct list_entry, node));
+        struct map_node *node = map_find(&d->lists, got[i].list);
+        struct list_entry *e = node != NULL ? CONTAINER_OF(node, struct list_entry, node) : NULL;
+        d->claiming -= got[i].wanted < d->claiming ? got[i].wanted : d->claiming;
+        if (e != NULL) {
+            e->asked -= got[i].wanted < e->asked ? got[i].wanted : e->asked;
+            if (got[i].left == 0) {
+                entry_free(d, e);
+            }
         }
     }
 }
