@@ -20,6 +20,10 @@ local function shown(value)
     return "'" .. gsub(value, '[%c\127]', '?') .. "'"
 end
 
+local function bad(field, text)
+    return 'VOLLEYBAD ' .. field .. ': ' .. text
+end
+
 local function name_of(value)
     if find(value, '^[%w._-]+$') and #value <= 64 then
         return value

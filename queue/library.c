@@ -23,7 +23,15 @@ enum { LIBRARY_VERSION = 1 };
 EMBED(common);
 EMBED(fields);
 EMBED(letter);
+EMBED(partition);
+EMBED(job);
+EMBED(batch);
 EMBED(submit);
+EMBED(node);
+EMBED(claim);
+EMBED(outcome);
+EMBED(takeover);
+EMBED(due);
 EMBED(engine);
 
 struct part {
@@ -36,14 +44,18 @@ struct part {
         queue_lua_##name, queue_lua_##name##_end \
     }
 
-enum { PARTS_MAX = 4 };
+enum { PARTS_MAX = 8 };
 
 static const struct {
     const char *name;
     struct part parts[PARTS_MAX];
 } libraries[LIBRARY_COUNT] = {
-    [LIBRARY_PUBLIC] = {"volley", {PART(common), PART(fields), PART(letter), PART(submit)}},
-    [LIBRARY_ENGINE] = {"volley_1", {PART(common), PART(engine)}},
+    [LIBRARY_PUBLIC] = {"volley",
+                        {PART(common), PART(fields), PART(letter), PART(partition), PART(job),
+                         PART(batch), PART(submit)}},
+    [LIBRARY_ENGINE] = {"volley_1",
+                        {PART(common), PART(node), PART(claim), PART(outcome), PART(takeover),
+                         PART(due), PART(engine)}},
 };
 
 const char *library_name(unsigned which)
