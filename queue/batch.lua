@@ -89,7 +89,7 @@ local function rows_slow(p, shared, columns, args, at, results)
             local pairs_or_sender = field == 'to' or field == 'from' or find(field, '^[vx]:')
             if not fault and (value ~= '' or pairs_or_sender) then
                 fault = set_field(job, field, value)
-                fault = fault and bad(shown(field), fault)
+                fault = fault and bad(label(field), fault)
             end
         end
         local id

@@ -12,25 +12,6 @@ local TAG = {
     ['dsn.ret'] = 15, ['dsn.envid'] = 16, unsubscribe = 17, feedback_id = 18, verp = 19,
 }
 
--- Text of somebody else's, fit for an error line.
-local function shown(value)
-    if #value > 80 then
-        value = sub(value, 1, 77) .. '...'
-    end
-    return "'" .. gsub(value, '[%c\127]', '?') .. "'"
-end
-
-local function bad(field, text)
-    return 'VOLLEYBAD ' .. field .. ': ' .. text
-end
-
-local function name_of(value)
-    if find(value, '^[%w._-]+$') and #value <= 64 then
-        return value
-    end
-    return nil, shown(value) .. ' is not a name: use 1 to 64 of A-Z a-z 0-9 . _ -'
-end
-
 -- Unicode 15 table 3-7, one pattern for each row.
 local function is_utf8(s)
     if find(s, '^[%z\1-\127]*$') then
@@ -44,6 +25,28 @@ local function is_utf8(s)
     s = gsub(s, '[\241-\243][\128-\191][\128-\191][\128-\191]', '')
     s = gsub(s, '\244[\128-\143][\128-\191][\128-\191]', '')
     return not find(s, '[\128-\255]')
+end
+
+-- Text of somebody else's, fit for an error line.
+local function shown(value)
+    if #value > 80 then
+        value = sub(value, 1, 77) .. '...'
+    end
+    if not is_utf8(value) then
+        value = gsub(value, '[\128-\255]', '?')
+    end
+    return "'" .. gsub(value, '[%c\127]', '?') .. "'"
+end
+
+local function bad(field, text)
+    return 'VOLLEYBAD ' .. field .. ': ' .. text
+end
+
+local function name_of(value)
+    if find(value, '^[%w._-]+$') and #value <= 64 then
+        return value
+    end
+    return nil, shown(value) .. ' is not a name: use 1 to 64 of A-Z a-z 0-9 . _ -'
 end
 
 local LABEL_64 = string.rep('[^.]', 64)

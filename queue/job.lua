@@ -96,6 +96,11 @@ local function set_field(job, field, value)
     return not got and fault or nil
 end
 
+-- A field's name at the head of an error line.
+local function label(field)
+    return #field <= 70 and is_utf8(field) and gsub(field, '[%c\127]', '?') or 'field'
+end
+
 -- Fields args[from .. to]; answers an error for the submitter or nil.
 local function set_fields(job, args, from, to)
     for i = from, to, 2 do
@@ -104,7 +109,7 @@ local function set_fields(job, args, from, to)
         end
         local fault = set_field(job, args[i], args[i + 1])
         if fault then
-            return bad(#args[i] <= 70 and gsub(args[i], '[%c\127]', '?') or 'field', fault)
+            return bad(label(args[i]), fault)
         end
     end
 end
