@@ -36,6 +36,7 @@ test  need python3-yaml            end-to-end tests write configurations
 test  need openssl                 certificates for TLS tests
 test  opt  postfix                 a real receiver (a private instance, never the service)
 test  opt  knot                    a private name server for MX tests
+test  opt  unbound                 a private validating resolver for MX tests
 test  opt  iproute2                a network of its own for MX tests
 test  opt  valgrind                leak check of a whole run
 test  opt  clang                   fuzzing
@@ -205,7 +206,7 @@ if ! apt_install $install; then
     # shellcheck disable=SC2086
     apt_install $install || exit 1
 fi
-for package in redis-server postfix knot; do
+for package in redis-server postfix knot unbound; do
     case "$install " in
     *" $package "*) service_disable "$package" ;;
     esac
