@@ -92,6 +92,7 @@ struct io {
     void *impl; /* the backend's */
     struct wheel wheel;
     int64_t now_us;
+    bool ticking;
     int wake_fd; /* eventfd */
     _Atomic int wake_state;
     struct slot *slots;

@@ -129,6 +129,10 @@ void io_tick(struct io *io, int64_t wait_us)
 {
     int running = WAKE_RUNNING;
 
+    if (io->ticking) {
+        PANIC("io_tick() from a callback, or after a failed test left one by a jump");
+    }
+    io->ticking = true;
     wait_us = sleep_us(io, wait_us);
     if (wait_us != 0 && !atomic_compare_exchange_strong(&io->wake_state, &running, WAKE_SLEEPING)) {
         wait_us = 0; /* called since the last tick */
@@ -142,6 +146,7 @@ void io_tick(struct io *io, int64_t wait_us)
     io->backend->dispatch(io);
     wheel_run(&io->wheel, io->now_us);
     slot_run_later(io);
+    io->ticking = false;
 }
 
 void io_wake(struct io *io)

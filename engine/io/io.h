@@ -51,9 +51,9 @@ struct io *io_new(const struct io_options *options, int *err);
 void io_free(struct io *io); /* every stream, listener and watch must be closed by now */
 enum io_backend io_backend(const struct io *io); /* IO_URING or IO_EPOLL */
 
-/* One tick: submits what was asked for, waits until something happens, a timer is due or
- * wait_us passed (0: does not wait; negative: no limit of its own), then calls back for all
- * that happened, timers included.  A signal ends the wait early.  One system call a tick on
+/* One tick (not from a callback): submits what was asked for, waits until something happens, a
+ * timer is due or wait_us passed (0: does not wait; negative: no limit of its own), then calls back
+ * for all that happened, timers included.  A signal ends the wait early.  One system call a tick on
  * io_uring. */
 void io_tick(struct io *io, int64_t wait_us);
 
@@ -70,7 +70,7 @@ struct io_stats {
     uint64_t enters;      /* system calls that submit or wait */
     uint64_t completions; /* CQEs, or epoll events */
     uint64_t enobufs;     /* receives that ran out of buffers and were armed again */
-    uint64_t overflows;   /* ticks that found the completion queue overflown */
+    uint64_t overflows;   /* times the completion queue was found overflown */
 };
 
 struct io_stats io_stats(const struct io *io);

@@ -72,7 +72,8 @@ static struct io_uring_sqe *take_entry(struct io *io, uint64_t tag)
         int result = io_uring_submit(&u->ring);
         io->stats.enters++;
         check_enter(result);
-        if (result < 0) {
+        if (result < 0 || io_uring_cq_has_overflow(&u->ring)) {
+            io->stats.overflows++;
             stash_completions(u);
             io->stats.enters++;
             io_uring_get_events(&u->ring);

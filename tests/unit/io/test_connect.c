@@ -1,6 +1,7 @@
 /*
  * test_connect.c - how connecting ends: well, refused, too late, given up.
  */
+#include "engine/io/socket.h"
 #include "tests/unit/io/harness.h"
 
 /* A socket that takes no more connections: further SYNs are not answered. */
@@ -78,6 +79,26 @@ static void test_source_address(void **state)
     io_tick(io, 1000);
     assert_int_equal(p.opens + p.closes, 0);
     close(listener);
+}
+
+/* Binding a source takes no port yet: connect() picks one that is free towards the peer. */
+static void test_bind_takes_no_port(void **state)
+{
+    union address sources[2] = {{.in = {.sin_family = AF_INET}},
+                                {.in6 = {.sin6_family = AF_INET6}}};
+
+    (void)state;
+    sources[0].in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    sources[1].in6.sin6_addr = in6addr_loopback;
+    for (int i = 0; i < 2; i++) {
+        union address bound;
+        socklen_t len = sizeof(bound);
+        int fd = socket_open(sources[i].sa.sa_family, &sources[i].sa, address_len(&sources[i]));
+        assert_true(fd >= 0);
+        assert_int_equal(getsockname(fd, &bound.sa, &len), 0);
+        assert_int_equal(i == 0 ? bound.in.sin_port : bound.in6.sin6_port, 0);
+        close(fd);
+    }
 }
 
 /* Connects to where nobody listens any more; on_open brings `err`, then on_close. */
@@ -224,6 +245,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ON_BOTH(test_families),
         ON_BOTH(test_source_address),
+        cmocka_unit_test(test_bind_takes_no_port),
         ON_BOTH(test_refused),
         ON_BOTH(test_unreachable),
         ON_BOTH(test_timeout),

@@ -257,6 +257,63 @@ static void test_watch_change(void **state)
     assert_int_equal(x.closes, 1);
 }
 
+/* ---- more at once than the rings hold ---- */
+
+enum { CROWD = 12000 };
+
+struct crowd {
+    struct io_watch w;
+    int calls, closes;
+};
+
+static int crowd_called, crowd_closed;
+
+static void crowd_ready(struct io_watch *w, unsigned events)
+{
+    struct crowd *c = CONTAINER_OF(w, struct crowd, w);
+
+    assert_int_equal(events, POLLOUT);
+    assert_int_equal(c->calls++, 0);
+    crowd_called++;
+    io_watch_change(w, 0);
+}
+
+static void crowd_on_close(struct io_watch *w)
+{
+    assert_int_equal(CONTAINER_OF(w, struct crowd, w)->closes++, 0);
+    crowd_closed++;
+}
+
+/* 12,000 polls of something that is ready complete while they are submitted, into a ring with
+ * 4,096 places: each is reported all the same, and once. */
+static void test_overflow(void **state)
+{
+    struct io_options options = {.backend = IO_URING, .streams_max = 1};
+    struct crowd *crowd = mem_array(CROWD, sizeof(*crowd));
+    int fd[2], err;
+
+    (void)IO_OF(state);
+    struct io *io = io_new(&options, &err);
+    assert_non_null(io);
+    assert_int_equal(pipe(fd), 0);
+    crowd_called = crowd_closed = 0;
+    for (int i = 0; i < CROWD; i++) {
+        crowd[i].w.on_ready = crowd_ready;
+        crowd[i].w.on_close = crowd_on_close;
+        assert_int_equal(io_watch_add(io, &crowd[i].w, fd[1], POLLOUT), 0);
+    }
+    AWAIT(io, crowd_called == CROWD);
+    assert_true(io_stats(io).overflows > 0); /* else this test proves nothing */
+    for (int i = 0; i < CROWD; i++) {
+        io_watch_remove(&crowd[i].w);
+    }
+    AWAIT(io, crowd_closed == CROWD);
+    io_free(io);
+    close(fd[0]);
+    close(fd[1]);
+    mem_free(crowd);
+}
+
 /* ---- waking ---- */
 
 /* Waits for nothing.  The rest of a ring that an earlier test closed interrupts system calls
@@ -480,6 +537,8 @@ int main(void)
         ON_BOTH(test_listener_without_descriptors),
         ON_BOTH(test_watch),
         ON_BOTH(test_watch_change),
+        {"test_overflow (io_uring)", test_overflow, harness_setup, harness_teardown,
+         (void *)(uintptr_t)&harness_uring},
         ON_BOTH(test_wake),
         ON_BOTH(test_wake_from_sleep),
         ON_BOTH(test_timers),
