@@ -16,7 +16,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { BACKLOG = 4096, STREAMS_MAX = 65536 };
+/* Whole messages of the usual size come in one piece. */
+enum { BACKLOG = 4096, STREAMS_MAX = 65536, RECEIVE_SIZE = 16 * 1024 };
 
 /* ---- sockets ---- */
 
@@ -129,7 +130,8 @@ static bool start_listening(struct sink_thread *t, int *err)
 static bool thread_setup(struct sink_thread *t, struct buf *error)
 {
     const struct sink_options *o = &t->sink->options;
-    struct io_options io_options = {.backend = o->io, .streams_max = STREAMS_MAX};
+    struct io_options io_options = {
+        .backend = o->io, .streams_max = STREAMS_MAX, .receive_size = RECEIVE_SIZE};
     int err = 0;
 
     rng_seed(&t->rng, o->seed + t->index);

@@ -43,6 +43,8 @@ enum io_backend { IO_AUTO, IO_URING, IO_EPOLL };
 struct io_options {
     enum io_backend backend; /* IO_AUTO: io_uring, or epoll with one warning that says why */
     unsigned streams_max;    /* sizes the rings; 0 takes 16384 */
+    unsigned receive_size;   /* the most that one on_read() brings on io_uring: a power of two
+                                from 1024 to 65536; 0 takes 4096, which is plenty for replies */
 };
 
 /* A new loop of the calling thread, or NULL with *err set.  IO_URING fails where the kernel

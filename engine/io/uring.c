@@ -150,7 +150,7 @@ static void uring_read_start(struct io_stream *s)
     if (u->multishot) {
         io_uring_prep_recv_multishot(sqe, s->fd, NULL, 0, 0);
     } else {
-        io_uring_prep_recv(sqe, s->fd, NULL, BUFFER_SIZE, 0);
+        io_uring_prep_recv(sqe, s->fd, NULL, u->buffer_size, 0);
     }
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = BUFFER_GROUP;
@@ -199,7 +199,7 @@ static void received(struct io_stream *s, const struct completion *c)
     }
     if (c->res > 0) {
         unsigned id = c->flags >> IORING_CQE_BUFFER_SHIFT;
-        stream_data(s, slice_of(u->memory + (size_t)id * BUFFER_SIZE, (size_t)c->res));
+        stream_data(s, slice_of(u->memory + (size_t)id * u->buffer_size, (size_t)c->res));
     } else if (c->res == 0) {
         stream_ended(s, 0);
     } else {

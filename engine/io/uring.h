@@ -11,8 +11,9 @@
 #include <liburing.h>
 
 /* Receives take their buffers from one pool, and a buffer returns to it right after on_read:
- * the pool bounds what can have arrived between two ticks, not the number of streams. */
-enum { BUFFER_COUNT = 1024, BUFFER_SIZE = 4096, BUFFER_GROUP = 0 };
+ * the pool bounds what can have arrived between two ticks, not the number of streams.  It goes
+ * round and round, so it should not outgrow the cache: larger buffers are fewer. */
+enum { POOL_SIZE = 4 * 1024 * 1024, BUFFER_SIZE_DEFAULT = 4096, BUFFER_GROUP = 0 };
 
 /* Completions handled in one tick.  More at once cost cache misses, and the answers to the
  * first would wait for the last. */
@@ -27,9 +28,11 @@ struct completion {
 struct uring {
     struct io_uring ring;
     struct io_uring_buf_ring *pool;
-    char *memory;      /* BUFFER_COUNT * BUFFER_SIZE */
-    unsigned returned; /* buffers put back, but not published to the kernel yet */
-    bool multishot;    /* receives; false on kernels before 6.0 */
+    char *memory; /* POOL_SIZE */
+    unsigned buffer_size;
+    unsigned buffer_count; /* powers of two */
+    unsigned returned;     /* buffers put back, but not published to the kernel yet */
+    bool multishot;        /* receives; false on kernels before 6.0 */
     struct completion batch[BATCH_MAX];
     /* Completions taken off the ring to make room while submitting; the next to handle. */
     struct completion *stash;
@@ -45,8 +48,8 @@ void uring_teardown(struct uring *u);
 /* Puts a buffer back; published by uring_publish_buffers(). */
 static inline void uring_return_buffer(struct uring *u, unsigned id)
 {
-    io_uring_buf_ring_add(u->pool, u->memory + (size_t)id * BUFFER_SIZE, BUFFER_SIZE,
-                          (unsigned short)id, io_uring_buf_ring_mask(BUFFER_COUNT),
+    io_uring_buf_ring_add(u->pool, u->memory + (size_t)id * u->buffer_size, u->buffer_size,
+                          (unsigned short)id, io_uring_buf_ring_mask(u->buffer_count),
                           (int)u->returned);
     u->returned++;
 }

@@ -6,6 +6,7 @@
  */
 #include "engine/io/uring.h"
 #include "engine/base/mem.h"
+#include "engine/base/panic.h"
 
 #include <errno.h>
 #include <string.h>
@@ -51,14 +52,15 @@ static int init_ring(struct uring *u, unsigned streams)
     return err;
 }
 
-static size_t pool_size(void)
+static size_t pool_size(const struct uring *u)
 {
-    return BUFFER_COUNT * sizeof(struct io_uring_buf);
+    return u->buffer_count * sizeof(struct io_uring_buf);
 }
 
 static int init_pool(struct uring *u)
 {
-    void *map = mmap(NULL, pool_size(), PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
+    void *map =
+        mmap(NULL, pool_size(u), PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
 
     if (map == MAP_FAILED) {
         return -errno;
@@ -66,7 +68,7 @@ static int init_pool(struct uring *u)
     u->pool = map;
     struct io_uring_buf_reg reg = {
         .ring_addr = (uint64_t)(uintptr_t)map,
-        .ring_entries = BUFFER_COUNT,
+        .ring_entries = u->buffer_count,
         .bgid = BUFFER_GROUP,
     };
     int err = io_uring_register_buf_ring(&u->ring, &reg, 0);
@@ -74,8 +76,8 @@ static int init_pool(struct uring *u)
         return err;
     }
     io_uring_buf_ring_init(u->pool);
-    u->memory = mem_alloc((size_t)BUFFER_COUNT * BUFFER_SIZE);
-    for (unsigned id = 0; id < BUFFER_COUNT; id++) {
+    u->memory = mem_alloc(POOL_SIZE);
+    for (unsigned id = 0; id < u->buffer_count; id++) {
         uring_return_buffer(u, id);
     }
     uring_publish_buffers(u);
@@ -86,6 +88,10 @@ int uring_setup(struct uring *u, const struct io_options *options)
 {
     memset(u, 0, sizeof(*u));
     u->multishot = true;
+    u->buffer_size = options->receive_size > 0 ? options->receive_size : BUFFER_SIZE_DEFAULT;
+    u->buffer_count = POOL_SIZE / u->buffer_size;
+    ASSERT(u->buffer_size >= 1024 && u->buffer_size <= 65536 &&
+           (u->buffer_size & (u->buffer_size - 1)) == 0);
     int err = init_ring(u, options->streams_max > 0 ? options->streams_max : STREAMS_DEFAULT);
     if (err != 0) {
         return err;
@@ -101,7 +107,7 @@ void uring_teardown(struct uring *u)
 {
     io_uring_queue_exit(&u->ring);
     if (u->pool != NULL) {
-        munmap(u->pool, pool_size());
+        munmap(u->pool, pool_size(u));
     }
     mem_free(u->memory);
     mem_free(u->stash);

@@ -135,22 +135,39 @@ static void test_long_lines(void **state)
     }
 }
 
-/* Random text made of the bytes that matter, in random pieces. */
+/* Random text made of what matters and what does not, in random pieces. */
 static void test_random(void **state)
 {
-    static const char letters[] = "\r\n..\r\na\r\n.\r\nb\0\xff";
+#define WORD(text)             \
+    {                          \
+        text, sizeof(text) - 1 \
+    }
+    static const struct slice words[] = {WORD("\r\n"),    WORD("\r\n."), WORD("\r\n.\r\n"),
+                                         WORD("."),       WORD("\n"),    WORD("\r"),
+                                         WORD("\n.\r\n"), WORD("\0"),    WORD("\xff")};
+#undef WORD
+    enum { USUAL = 2, WORDS = sizeof(words) / sizeof(words[0]) };
     struct rng rng;
-    char text[400];
+    char text[700];
 
     (void)state;
     rng_seed(&rng, 42);
     for (int round = 0; round < 20000; round++) {
-        size_t len = 1 + rng_below(&rng, sizeof(text));
-        for (size_t i = 0; i < len; i++) {
-            text[i] = rng_below(&rng, 3) == 0 ? letters[rng_below(&rng, sizeof(letters) - 1)] : 'x';
+        size_t len = 1 + rng_below(&rng, sizeof(text)), at = 0;
+        uint64_t rarity = 2 + rng_below(&rng, 100), oddity = 1 + rng_below(&rng, 40);
+        memset(text, 'x', sizeof(text));
+        while (at < len) {
+            uint64_t choice = rng_below(&rng, rng_below(&rng, oddity) == 0 ? WORDS : USUAL);
+            struct slice word = words[choice];
+            if (rng_below(&rng, rarity) == 0 && word.len <= len - at) {
+                memcpy(text + at, word.ptr, word.len);
+                at += word.len;
+            } else {
+                at++;
+            }
         }
         check(slice_of(text, len), rng_below(&rng, 4) > 0, rng_below(&rng, 70),
-              1 + rng_below(&rng, 130));
+              1 + rng_below(&rng, 700));
     }
 }
 
