@@ -206,8 +206,10 @@ static struct conf *load_conf(const char *path)
     struct conf *conf = conf_load(path, &problems);
     struct buf text = BUF_EMPTY;
 
-    conf_problems_put(&text, &problems);
-    fprintf(stderr, SLICE_FMT, SLICE_ARG(buf_slice(&text)));
+    if (conf == NULL) { /* warnings are for who runs the engine */
+        conf_problems_put(&text, &problems);
+        fprintf(stderr, SLICE_FMT, SLICE_ARG(buf_slice(&text)));
+    }
     buf_fini(&text);
     conf_problems_fini(&problems);
     return conf;

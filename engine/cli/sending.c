@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 enum {
-    CHECKPOINT_US = 1000 * 1000,
+    CHECKPOINT_US = 250 * 1000,
     PAUSE_MIN_MS = 250,
     PAUSE_MAX_MS = 10 * 1000,
     HISTORY = 8192, /* parts to which we can go back: over a million rows */

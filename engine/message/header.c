@@ -89,8 +89,8 @@ int header_parse(struct slice text, struct arena *arena, struct header *out, str
         fault->at = rest;
         fault->what = field_take(&rest, &field);
         err = fault->what != NULL ? ERR_INVALID : 0;
-        if (err == 0 && (++out->count > HEADER_FIELDS_MAX ||
-                         (size_t)(rest.ptr - text.ptr) > HEADER_BYTES_MAX)) {
+        if (err == 0 &&
+            (++out->count > HEADER_FIELDS_MAX || text.len - rest.len > HEADER_BYTES_MAX)) {
             fault->what = "the header is larger than 256 KB or has more than 1000 fields";
             err = ERR_LIMIT;
         }

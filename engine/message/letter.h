@@ -84,7 +84,7 @@ bool letter_needs_8bit(const struct letter *letter);
 struct slice letter_from(const struct letter *letter);
 struct slice letter_from_domain(const struct letter *letter);
 
-/* The placeholder names in order of appearance, without to, id and campaign. */
+/* The placeholder names, each once, without to, id and campaign. */
 size_t letter_name_count(const struct letter *letter);
 struct slice letter_name(const struct letter *letter, size_t i);
 bool letter_name_is_required(const struct letter *letter, size_t i); /* used without a default */

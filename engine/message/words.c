@@ -183,9 +183,21 @@ static void put_coded(struct words *w, struct slice text)
 
 /* ---- text, phrases, plain words ---- */
 
-static void owe_blanks(struct words *w, size_t count)
+static bool has_control(struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] != ' ' && is_blank(text.ptr[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Spaces are kept (within reason); with a line end or the like among them they are one. */
+static void owe_blanks(struct words *w, struct slice blanks)
 {
     if (!w->fresh) {
+        size_t count = has_control(blanks) ? 1 : blanks.len;
         w->blanks = count < BLANKS_MAX ? count : BLANKS_MAX;
     }
 }
@@ -229,7 +241,7 @@ void words_put_text(struct words *w, struct slice text)
         }
         text = slice_from(text, len);
         size_t blanks = blank_run(text);
-        owe_blanks(w, blanks);
+        owe_blanks(w, slice_of(text.ptr, blanks));
         text = slice_from(text, blanks);
     }
 }
@@ -245,7 +257,7 @@ int words_put_plain(struct words *w, struct slice text)
         put_word(w, slice_of(text.ptr, len));
         text = slice_from(text, len);
         size_t blanks = blank_run(text);
-        owe_blanks(w, blanks);
+        owe_blanks(w, slice_of(text.ptr, blanks));
         text = slice_from(text, blanks);
     }
     return 0;
@@ -263,16 +275,6 @@ static bool is_atom(struct slice text)
         }
     }
     return true;
-}
-
-static bool has_control(struct slice text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] != ' ' && is_blank(text.ptr[i])) {
-            return true;
-        }
-    }
-    return false;
 }
 
 /* Quoted: kept on one line, so that no blank of it is touched by folding. */
@@ -311,7 +313,7 @@ void words_put_phrase(struct words *w, struct slice text)
 
 void words_blank(struct words *w)
 {
-    owe_blanks(w, 1);
+    owe_blanks(w, SLICE(" "));
 }
 
 void words_put_address(struct words *w, struct slice addr, bool angles)
