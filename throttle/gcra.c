@@ -19,17 +19,20 @@ static void set_step(struct gcra *g, const struct rate *rate)
 {
     if (rate->count == 0) {
         g->step_num = g->step_den = 0;
-        g->spare = 0;
+        g->spare = g->slack_us = 0;
         return;
     }
     ASSERT(rate->period_us > 0 && rate->burst > 0);
-    u128 in_window = (u128)rate->count * WINDOW_US / (uint64_t)rate->period_us + 1;
-    u128 window = WINDOW_US + GCRA_SLACK_US;
-    if ((u128)(uint64_t)rate->period_us * in_window >= window * rate->count) {
+    u128 period = (uint64_t)rate->period_us;
+    u128 in_window = (u128)rate->count * WINDOW_US / period + 1;
+    u128 free_us = (period * in_window - (u128)rate->count * WINDOW_US) / rate->count;
+    g->slack_us = free_us > GCRA_STALL_US ? GCRA_STALL_US : (uint32_t)free_us;
+    if (free_us >= GCRA_SLACK_US) {
         g->step_num = (uint64_t)rate->period_us;
         g->step_den = rate->count;
     } else {
-        g->step_num = (uint64_t)window;
+        g->slack_us = GCRA_SLACK_US;
+        g->step_num = WINDOW_US + GCRA_SLACK_US;
         g->step_den = (uint64_t)in_window;
     }
     g->spare = rate->burst - 1 > UINT32_MAX ? UINT32_MAX : (uint32_t)(rate->burst - 1);
@@ -72,12 +75,12 @@ static void step_back(struct gcra *g, int64_t now_us)
     struct gcra floor = *g;
 
     /* Most of the time nothing is to be done. */
-    if (g->ready_us >= now_us - (g->waiting ? GCRA_SLACK_US : 0)) {
+    if (g->ready_us >= now_us - (g->waiting ? (int64_t)g->slack_us : 0)) {
         return;
     }
     set_before(&floor, now_us, g->spare);
     if (g->waiting && floor.ready_us - g->ready_us <= GCRA_STALL_US) {
-        floor.ready_us -= GCRA_SLACK_US;
+        floor.ready_us -= g->slack_us;
     }
     if (g->ready_us < floor.ready_us ||
         (g->ready_us == floor.ready_us && g->ready_frac < floor.ready_frac)) {

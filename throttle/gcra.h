@@ -13,10 +13,11 @@
  *     timer fires on the microsecond.
  *
  * The first and the last pull against each other: what a late timer lost must be made up for, but
- * never so much that a second holds too many.  So lateness counts up to GCRA_SLACK_US, only for
- * work that waited, and only when the thread was not away for longer than GCRA_STALL_US; and
- * where the slack would break the bound on a second (rates above 200/s, and some that leave next
- * to nothing of a second over) the rate is run at most 0.5 % below what is written.
+ * never so much that a second holds too many.  So lateness counts only for work that waited, only
+ * when the thread was not away for longer than GCRA_STALL_US, and up to a slack.  The slack is
+ * what fits into a second that holds one event more than count/period (20/s: an interval), and
+ * GCRA_SLACK_US at least; where that does not fit (rates above 200/s, and some that leave next to
+ * nothing of a second over) the rate is run at most 0.5 % below what is written.
  */
 #ifndef VOLLEY_THROTTLE_GCRA_H
 #define VOLLEY_THROTTLE_GCRA_H
@@ -33,6 +34,7 @@ struct gcra {
     uint64_t step_den;
     int64_t ready_us;    /* earliest time of the next event: this many microseconds ... */
     uint64_t ready_frac; /* ... and this many step_den-ths of one */
+    uint32_t slack_us;   /* lateness that counts, at most */
     uint32_t spare;      /* events beyond the first that may go back to back: burst - 1 */
     bool waiting;        /* work was told to wait for ready_us */
 };

@@ -49,10 +49,11 @@ static size_t window_allowed(const struct rate *rate)
 
 /* ---- how a sender comes back after it was told to wait ---- */
 
-enum pattern { ON_TIME, TICKS, LATE, SLOW_TICKS, STALLS, IDLES, PATTERNS };
+enum pattern { ON_TIME, TICKS, LATE, VERY_LATE, SLOW_TICKS, STALLS, IDLES, PATTERNS };
 
-static const char *const pattern_name[] = {"on time",    "1 ms ticks", "late up to 3 ms",
-                                           "8 ms ticks", "stalls",     "idle times"};
+static const char *const pattern_name[] = {"on time",          "1 ms ticks", "late up to 3 ms",
+                                           "late up to 45 ms", "8 ms ticks", "stalls",
+                                           "idle times"};
 
 static int64_t come_back(enum pattern pattern, struct rng *rng, int64_t due_us)
 {
@@ -63,6 +64,8 @@ static int64_t come_back(enum pattern pattern, struct rng *rng, int64_t due_us)
         return (due_us + 999) / 1000 * 1000;
     case LATE:
         return due_us + (int64_t)rng_below(rng, 3000);
+    case VERY_LATE:
+        return due_us + (int64_t)rng_below(rng, 45000);
     case SLOW_TICKS:
         return (due_us + 7999) / 8000 * 8000;
     case STALLS:
@@ -174,6 +177,20 @@ static void test_no_drift(void **state)
         gcra_take(&g, now_us, 1);
     }
     assert_true(gcra_ready_at(&g) == INT64_C(100) * 24 * HOUR);
+}
+
+/* At low rates there is room for much lateness without a second holding too many. */
+static void test_slow_rates_forgive_more(void **state)
+{
+    static const struct rate rates[] = {{20, SECOND, 1}, {1, SECOND, 1}, {20, 60 * SECOND, 1}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rates) / sizeof(rates[0]); i++) {
+        struct run run = run_sender(&rates[i], VERY_LATE, 0, HOUR, 17);
+        double due = (double)rates[i].count * (double)HOUR / (double)rates[i].period_us;
+        assert_true((double)run.sent >= due * 0.999 - 1);
+        assert_true(run.peak <= window_allowed(&rates[i]));
+    }
 }
 
 /* Every minute, not only on average. */
@@ -409,6 +426,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exact_over_long_times),
         cmocka_unit_test(test_no_drift),
+        cmocka_unit_test(test_slow_rates_forgive_more),
         cmocka_unit_test(test_each_minute_within_one_percent),
         cmocka_unit_test(test_any_second_bounded),
         cmocka_unit_test(test_no_burst_at_start_and_after_idle),
