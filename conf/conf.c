@@ -95,8 +95,8 @@ static struct conf *build(const char *file, const char *directory, struct slice 
     }
     const struct conf_node *root = conf_yaml_read(text, &conf->own->store, problems);
 
-    /* A tree that broke off would bring errors about what was never read. */
-    if (problems->errors == 0) {
+    /* No tree after an error in it: what was never read cannot be judged. */
+    if (root != NULL || problems->errors == 0) {
         conf_read(conf, root, problems);
     }
     if (problems->errors == 0) {

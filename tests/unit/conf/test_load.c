@@ -309,6 +309,11 @@ static void test_many_problems(void **state)
     for (size_t i = 0; i < problems.count; i++) {
         assert_int_equal(problems.items[i].line, i + 1);
     }
+    conf_problems_fini(&problems);
+    /* A key given twice does not hide what else is wrong. */
+    assert_null(
+        conf_load_bytes("t.yaml", SLICE("workers: 1\nworkers: 2\nio: x\n"), "h.e", &problems));
+    assert_int_equal(problems.errors, 2);
     buf_fini(&text);
     conf_problems_fini(&problems);
 }
