@@ -9,6 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A buffer of this size is worth keeping while a connection waits for its next letter. */
+enum { COMMANDS_KEEP_MAX = 512 };
+
 void smtp_config_init(struct smtp_config *config, struct slice ehlo_name)
 {
     *config = (struct smtp_config){
@@ -49,7 +52,7 @@ void smtp_session_trim(struct smtp_session *s)
     if (!smtp_reply_partial(&s->parser)) {
         smtp_reply_reset(&s->parser);
     }
-    if (s->writing == 0) {
+    if (s->writing == 0 && s->commands.cap > COMMANDS_KEEP_MAX) {
         buf_fini(&s->commands);
     }
 }
@@ -108,12 +111,6 @@ static void connection_text(char *text, size_t cap, int err)
     }
 }
 
-/* Only our QUIT is left, or not even that. */
-static bool said_goodbye(const struct smtp_session *s)
-{
-    return s->phase == SMTP_PHASE_GOODBYE || (s->quit_sent && s->inside == 0);
-}
-
 void smtp_session_eof(struct smtp_session *s, int err, int64_t now_us)
 {
     char text[96];
@@ -128,9 +125,6 @@ void smtp_session_eof(struct smtp_session *s, int err, int64_t now_us)
     if (s->phase == SMTP_PHASE_HANDSHAKE || err == ERR_TLS) {
         t.reason = SMTP_END_TLS;
         t.cause = s->phase == SMTP_PHASE_READY ? SMTP_CAUSE_CLOSED : SMTP_CAUSE_TLS;
-    } else if (said_goodbye(s)) {
-        t.reason = SMTP_END_QUIT;
-        t.cause = SMTP_CAUSE_LOCAL;
     } else if (s->phase == SMTP_PHASE_READY && s->inside == 0 && smtp_fifo_count(s) == 0) {
         t.reason = SMTP_END_IDLE;
         t.cause = SMTP_CAUSE_LOCAL;
@@ -202,9 +196,6 @@ void smtp_session_expire(struct smtp_session *s, int64_t now_us)
     if (s->phase == SMTP_PHASE_HANDSHAKE) {
         t.reason = SMTP_END_TLS;
         t.cause = SMTP_CAUSE_TLS;
-    } else if (said_goodbye(s)) {
-        t.reason = SMTP_END_QUIT;
-        t.cause = SMTP_CAUSE_LOCAL;
     }
     smtp_session_over(s, &t);
 }

@@ -328,7 +328,8 @@ bool smtp_session_event(struct smtp_session *s, struct smtp_event *out);
 /* Ready, with nothing inside and nothing outstanding: may be parked, and reused. */
 bool smtp_session_idle(const struct smtp_session *s);
 
-/* Gives buffers back; for a session that is parked idle. */
+/* Gives back buffers that are larger than the next letter is likely to need; for a session
+ * that is idle.  Cheap enough to be called each time. */
 void smtp_session_trim(struct smtp_session *s);
 
 const struct smtp_ehlo *smtp_session_ehlo(const struct smtp_session *s);

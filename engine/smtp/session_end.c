@@ -84,6 +84,9 @@ static void settle_all(struct smtp_session *s, const struct smtp_trouble *t, str
     smtp_session_finish(s, txn);
 }
 
+static const struct smtp_trouble goodbye = {
+    .reason = SMTP_END_QUIT, .cause = SMTP_CAUSE_LOCAL, .stage = SMTP_STAGE_MAIL};
+
 void smtp_session_over(struct smtp_session *s, const struct smtp_trouble *t)
 {
     uint32_t tail = s->txn_tail;
@@ -92,7 +95,8 @@ void smtp_session_over(struct smtp_session *s, const struct smtp_trouble *t)
         return;
     }
     if (s->end.reason == SMTP_END_NONE) {
-        record_end(s, t);
+        /* Once QUIT is all that is left, however the peer leaves is fine. */
+        record_end(s, s->quit_sent && s->inside == 0 ? &goodbye : t);
     }
     s->phase = SMTP_PHASE_OVER;
     s->fifo_head = s->fifo_tail;
@@ -144,12 +148,10 @@ void smtp_session_unsafe(struct smtp_session *s)
 
 void smtp_session_check_quit(struct smtp_session *s)
 {
-    struct smtp_trouble t = {
-        .reason = SMTP_END_QUIT, .cause = SMTP_CAUSE_LOCAL, .stage = SMTP_STAGE_MAIL};
     uint32_t left = s->config->quit_wait ? 0 : 1;
 
     if (s->quit_sent && s->inside == 0 && s->writing == 0 && smtp_fifo_count(s) <= left &&
         s->phase != SMTP_PHASE_OVER) {
-        smtp_session_over(s, &t);
+        smtp_session_over(s, &goodbye);
     }
 }

@@ -18,7 +18,8 @@ enum {
      * commands by 4096, Exim the recipients by 100. */
     COMMANDS_MAX = 4096,
     RCPT_WINDOW = 100,
-    FIFO_SPARE = 4, /* RSET MAIL DATA DOT always fit behind a window of recipients */
+    COMMANDS_MIN = 256, /* what an ordinary envelope needs, taken at once */
+    FIFO_SPARE = 4,     /* RSET MAIL DATA DOT always fit behind a window of recipients */
     /* Larger content does not go out by BDAT before the recipients are answered. */
     BDAT_UNASKED_MAX = 65536
 };
@@ -501,6 +502,7 @@ size_t smtp_session_output(struct smtp_session *s, struct iovec *iov, size_t max
         return 0;
     }
     buf_reset(&s->commands);
+    buf_reserve(&s->commands, COMMANDS_MIN);
     s->flight++;
     while (flight_open(s, &f) && send_next(s, &f)) {}
     flight_close_commands(s, &f);

@@ -255,6 +255,7 @@ static const struct {
 
     /* No enhanced code, or one that says nothing. */
     {{REPLY, SETUP, CODE(421), X_ANY, ALWAYS}, WHY(RATE, SLOW)},
+    {{REPLY, AT(EHLO), PERM, X_ALL(5), ALWAYS}, WHY(CONFIG, OK)},    /* our name displeases */
     {{REPLY, SETUP, CODE(521), X_ANY, ALWAYS}, WHY(BAD_DOMAIN, OK)}, /* RFC 7504 */
     {{REPLY, SETUP, PERM, X_ANY, ALWAYS}, WHY(REPUTATION, SLOW)},
     {{REPLY, ANYWHERE, CODE(556), X_ANY, ALWAYS}, WHY(BAD_DOMAIN, OK)}, /* RFC 7504 */
@@ -297,8 +298,8 @@ struct smtp_verdict smtp_verdict_of(const struct smtp_fact *fact)
         .conn = fates[fate].then.conn,
         .host = fates[fate].then.host,
         .site = fates[fate].then.site,
-        .later = is_too_many(fact),
     };
+    v.later = v.outcome == SMTP_DEFERRED && v.conn == SMTP_CONN_KEEP && is_too_many(fact);
 
     if (reasons[reason].site > v.site) {
         v.site = reasons[reason].site;
