@@ -207,7 +207,7 @@ static bool read_condition(struct fault_rules *rules, struct fault_rule *rule, s
 static bool read_rule(struct fault_rules *rules, struct fault_rule *rule, struct slice text,
                       struct buf *error)
 {
-    struct slice head = slice_of(text.ptr, slice_find(text, ':')), word;
+    struct slice head = slice_of(text.ptr, slice_find(text, ':')), word = SLICE_NONE;
 
     if (head.len == text.len) {
         return fault_say(error, "a rule is WHEN [CONDITION]... : ACTION, as in "

@@ -188,6 +188,17 @@ static bool mail_over_limit(struct server *s)
     return true;
 }
 
+/* An answer to a command that only makes sense behind another one.  It is an error of the
+ * client unless that other one was refused: it may have been in the same flight. */
+static void out_of_sequence(struct server *s, struct slice reply)
+{
+    if (s->mail_refused || s->recipients_refused > 0 || s->spoiled) {
+        server_say(s, SERVER_OTHER, reply);
+    } else {
+        server_complain(s, STAT_ERR_SEQUENCE, reply);
+    }
+}
+
 static bool mail_in_sequence(struct server *s)
 {
     if (!s->greeted) {
@@ -195,7 +206,7 @@ static bool mail_in_sequence(struct server *s)
         return false;
     }
     if (s->mail) {
-        server_complain(s, STAT_ERR_SEQUENCE, SLICE("503 5.5.1 There is a transaction already"));
+        out_of_sequence(s, SLICE("503 5.5.1 There is a transaction already"));
         return false;
     }
     if (s->after_dot && s->options->refuse_ahead) {
@@ -241,17 +252,6 @@ static void run_mail(struct server *s, struct slice args, int64_t now_us)
     } else {
         server_reset_transaction(s);
         s->mail_refused = true;
-    }
-}
-
-/* An answer to a command that only makes sense behind another one.  It is an error of the
- * client unless that other one was refused: it may have been in the same flight. */
-static void out_of_sequence(struct server *s, struct slice reply)
-{
-    if (s->mail_refused || s->recipients_refused > 0) {
-        server_say(s, SERVER_OTHER, reply);
-    } else {
-        server_complain(s, STAT_ERR_SEQUENCE, reply);
     }
 }
 
@@ -350,7 +350,7 @@ static void run_data(struct server *s, struct slice args, int64_t now_us)
 /* `BDAT size [LAST]` (RFC 3030 2): the octets follow whatever the answer will be. */
 static void run_bdat(struct server *s, struct slice args, int64_t now_us)
 {
-    struct slice size, wrong = SLICE_NONE;
+    struct slice size = SLICE_NONE, wrong = SLICE_NONE;
 
     slice_next(&args, ' ', &size);
     args = slice_trim(args);
