@@ -168,7 +168,7 @@ static const struct cell *cells_of(const struct table *t, size_t *count)
 
 static struct slice cell_text(const struct table *t, const struct cell *cell)
 {
-    return slice_of(t->text.ptr + cell->at, cell->len);
+    return slice_of(slice_from(buf_slice(&t->text), cell->at).ptr, cell->len);
 }
 
 static void put_pad(struct buf *out, size_t count, const char *with)

@@ -306,7 +306,7 @@ int address_split(struct slice mailbox, struct buf *name, struct slice *addr, co
         }
     }
     if (!angle) { /* a bare address: what was gathered is it, unless it had quotes in it */
-        struct slice bare = slice_trim(slice_of(name->ptr + name_start, name->len - name_start));
+        struct slice bare = slice_trim(slice_from(buf_slice(name), name_start));
         struct slice found =
             slice_of(mailbox.ptr, comment ? slice_find(mailbox, '(') : mailbox.len);
         found = slice_trim(found);

@@ -354,6 +354,9 @@ static int entity_read(struct compiler *c, struct entity *e, struct slice fallba
 {
     struct header_fault fault;
 
+    if (e->text.ptr == NULL) { /* nothing behind the last boundary: the place is the end */
+        e->text = slice_of(c->source.ptr + c->source.len, 0);
+    }
     if (++c->parts > COMPILE_PARTS_MAX || e->depth > COMPILE_DEPTH_MAX) {
         return compile_fault(c, ERR_LIMIT, e->text.ptr,
                              "more than %d parts, or parts nested more than %d deep",
@@ -363,7 +366,7 @@ static int entity_read(struct compiler *c, struct entity *e, struct slice fallba
     if (err != 0) {
         return compile_fault(c, err, fault.at.ptr, "%s", fault.what);
     }
-    if (e->body.ptr == NULL) { /* for line numbers */
+    if (e->body.ptr == NULL) {
         e->body = slice_of(e->text.ptr + e->text.len, 0);
     }
     content_read(&e->header, fallback, &c->letter->arena, &e->content);

@@ -34,6 +34,14 @@ static bool is_mime_field(struct slice name)
     return slice_istarts(name, SLICE("Content-")) || slice_ieq(name, SLICE("MIME-Version"));
 }
 
+static int mime_not_ascii(struct compiler *c, const struct header_field *field)
+{
+    return compile_fault(c, ERR_INVALID, field->whole.ptr,
+                         SLICE_FMT ": the field may hold ASCII only; write a file name beyond it "
+                                   "as filename*=utf-8''... (RFC 2231)",
+                         SLICE_ARG(field->name));
+}
+
 /* Programs read these fields, so no placeholder and no encoded word may stand in them. */
 static int mime_field(struct compiler *c, const struct header_field *field, bool tags)
 {
@@ -42,11 +50,8 @@ static int mime_field(struct compiler *c, const struct header_field *field, bool
                              SLICE_FMT ": placeholders cannot stand in this field",
                              SLICE_ARG(field->name));
     }
-    if (!field->plain && !utf8_is_ascii(field->value)) {
-        return compile_fault(c, ERR_INVALID, field->whole.ptr,
-                             SLICE_FMT ": the field may hold ASCII only; write a file name beyond "
-                                       "it as filename*=utf-8''... (RFC 2231)",
-                             SLICE_ARG(field->name));
+    if (!utf8_is_ascii(field->value)) {
+        return mime_not_ascii(c, field);
     }
     if (field->plain) {
         buf_puts(&c->fixed, field->whole);
@@ -199,6 +204,9 @@ static int put_edits(struct compiler *c, const struct content *content,
 {
     int err = 0;
 
+    if (edits->utf8_type && !utf8_is_ascii(content->type)) {
+        return mime_not_ascii(c, content->type_field);
+    }
     if (edits->utf8_type) {
         struct buf type = BUF_EMPTY;
         struct words w;

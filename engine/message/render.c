@@ -206,7 +206,7 @@ static struct slice copy_domain(const struct render *r)
     if (!r->letter->own_from) {
         return r->letter->from_domain;
     }
-    return slice_of(r->copy->own.ptr + r->domain.at, r->domain.len);
+    return slice_of(slice_from(buf_slice(&r->copy->own), r->domain.at).ptr, r->domain.len);
 }
 
 static void put_message_id(struct render *r)
@@ -268,9 +268,11 @@ static void forms_build(struct render *r, size_t head_pieces)
     copy->dotted = (struct letter_form){.iov = iov + room + LETTER_PREPEND_MAX};
     copy->prepend_left = LETTER_PREPEND_MAX;
     for (size_t i = 0; i < count; i++) {
-        struct slice own = slice_of(copy->own.ptr + piece[i].own_at, piece[i].own_len);
-        struct slice raw = piece[i].raw.ptr != NULL ? piece[i].raw : own;
-        struct slice dotted = piece[i].raw.ptr != NULL ? piece[i].dotted : own;
+        struct slice raw = piece[i].raw;
+        struct slice dotted = piece[i].dotted;
+        if (raw.ptr == NULL) {
+            raw = dotted = slice_of(copy->own.ptr + piece[i].own_at, piece[i].own_len);
+        }
         form_add(&copy->raw, raw.ptr, raw.len, i < head_pieces);
         form_add(&copy->dotted, dotted.ptr, dotted.len, i < head_pieces);
     }

@@ -7,11 +7,6 @@
 #include "engine/base/mem.h"
 #include "engine/message/letter.h"
 
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <cmocka.h>
-
 #include <string.h>
 
 static inline void flatten(struct buf *out, const struct letter_form *form)

@@ -5,6 +5,11 @@
 
 #include "engine/base/err.h"
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
 #include <stdio.h>
 
 #define FROM "From: a@example.org\r\nDate: d\r\nMessage-ID: <1@example.org>\r\n"

@@ -10,6 +10,11 @@
 #include "engine/base/err.h"
 #include "engine/base/rng.h"
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 
