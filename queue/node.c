@@ -82,6 +82,11 @@ uint64_t node_life(const struct node *n, char out[NODE_LIFE_MAX])
     return epoch;
 }
 
+uint64_t node_epoch(const struct node *n)
+{
+    return atomic_load_explicit(&n->epoch, memory_order_acquire);
+}
+
 bool node_may_start(const struct node *n, int64_t now_us)
 {
     if (atomic_load_explicit(&n->epoch, memory_order_acquire) == 0) {

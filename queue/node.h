@@ -74,6 +74,7 @@ void node_close(struct node *n);
 /* Writes the life ("<node>:<epoch>") and a NUL; 0 before the first registration.  The
  * number returned changes whenever the life changes. */
 uint64_t node_life(const struct node *n, char out[NODE_LIFE_MAX]);
+uint64_t node_epoch(const struct node *n); /* that number alone */
 /* False while the lease is in doubt.  `now_us` is monotonic (io_now_us). */
 bool node_may_start(const struct node *n, int64_t now_us);
 

@@ -108,7 +108,8 @@ static void go_up(struct queue *q)
 
 bool queue_may_start(const struct queue *q)
 {
-    return q->state == QUEUE_UP && !q->closing && node_may_start(q->node, io_now_us(q->io));
+    return q->state == QUEUE_UP && !q->closing && node_epoch(q->node) == q->life_number &&
+           node_may_start(q->node, io_now_us(q->io));
 }
 
 /* An error that Redis answered.  True when the caller's request will be repeated. */
