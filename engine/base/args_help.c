@@ -5,7 +5,8 @@
 
 #include <string.h>
 
-enum { TERM_INDENT = 2, TERM_COLUMN = 26 }; /* where terms start, and where their text starts */
+/* Where terms start, where their text starts, and where example commands start. */
+enum { TERM_INDENT = 2, TERM_COLUMN = 26, COMMAND_INDENT = 4 };
 
 static void put_spaces(struct buf *out, size_t count)
 {
@@ -123,6 +124,47 @@ static void put_options(struct buf *out, const struct args_option *o)
     buf_fini(&name);
 }
 
+/* How far a command line can be taken without a place to break it: a space outside of quotes
+ * that an option follows. */
+static size_t unbroken(struct slice line)
+{
+    char quote = '\0';
+
+    for (size_t i = 0; i + 1 < line.len; i++) {
+        char c = line.ptr[i];
+        if (quote != '\0') {
+            quote = c == quote ? '\0' : quote;
+        } else if (c == '"' || c == '\'') {
+            quote = c;
+        } else if (i > 0 && c == ' ' && line.ptr[i + 1] == '-') {
+            return i;
+        }
+    }
+    return line.len;
+}
+
+/* A command line, continued with backslashes where it is too long. */
+static void put_command_line(struct buf *out, const char *line)
+{
+    struct slice rest = slice_cstr(line);
+    size_t column = COMMAND_INDENT;
+
+    put_spaces(out, COMMAND_INDENT);
+    while (rest.len > 0) {
+        struct slice part = slice_of(rest.ptr, unbroken(rest));
+        /* Two columns are kept for the backslash. */
+        if (column > COMMAND_INDENT && column + columns(part) + 2 > ARGS_HELP_WIDTH) {
+            BUF_LIT(out, " \\\n");
+            column = 2 * COMMAND_INDENT - 1; /* the part brings a space along */
+            put_spaces(out, column);
+        }
+        buf_puts(out, part);
+        column += columns(part);
+        rest = slice_from(rest, part.len);
+    }
+    buf_putc(out, '\n');
+}
+
 static void put_examples(struct buf *out, const struct args_pair *pairs)
 {
     if (pairs == NULL) {
@@ -132,7 +174,8 @@ static void put_examples(struct buf *out, const struct args_pair *pairs)
     for (; pairs->term != NULL; pairs++) {
         put_spaces(out, TERM_INDENT);
         args_put_wrapped(out, pairs->text, TERM_INDENT, TERM_INDENT);
-        buf_printf(out, "\n    %s\n", pairs->term);
+        buf_putc(out, '\n');
+        put_command_line(out, pairs->term);
     }
 }
 

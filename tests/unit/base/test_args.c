@@ -75,7 +75,11 @@ static const char *const description[] = {
     "  verbatim  text\n  stays as it is",
     NULL,
 };
-static const struct args_pair examples[] = {{"volley thing -n 3", "Three:"}, {NULL, NULL}};
+static const struct args_pair examples[] = {
+    {"volley thing -n 3", "Three:"},
+    {"volley thing --from somebody@example.com --var 'quoted and long -x value' --count 55 FILE",
+     "Long:"},
+    {NULL, NULL}};
 static const struct args_pair files[] = {{"/etc/thing", "a file"}, {NULL, NULL}};
 
 static const struct args_command command = {
@@ -306,6 +310,8 @@ static void test_help(void **state)
         "  75 ",
         "/etc/thing",
         "  Three:\n    volley thing -n 3\n",
+        "  Long:\n    volley thing --from somebody@example.com --var 'quoted and long -x value' \\\n"
+        "        --count 55 FILE\n",
     };
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
         if (strstr(r.text.ptr, parts[i]) == NULL) {
