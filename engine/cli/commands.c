@@ -8,12 +8,9 @@
 #include <string.h>
 
 const struct command commands[] = {
-    {"run", &run_command, cmd_run},
-    {"send", &send_command, cmd_send},
-    {"demo", &demo_command, cmd_demo},
-    {"check", &check_command, cmd_check},
-    {"help", &help_command, cmd_help},
-    {NULL, NULL, NULL},
+    {"run", &run_command, cmd_run},    {"send", &send_command, cmd_send},
+    {"demo", &demo_command, cmd_demo}, {"check", &check_command, cmd_check},
+    {"help", &help_command, cmd_help}, {NULL, NULL, NULL},
 };
 
 static const char *const overview_text[] = {
