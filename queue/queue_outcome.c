@@ -1,0 +1,216 @@
+/*
+ * queue_outcome.c - what became of jobs, on its way to Redis.
+ */
+#include "queue/queue_private.h"
+#include "engine/base/log.h"
+#include "queue/fcall.h"
+
+#include <string.h>
+
+enum {
+    BATCH_TRIES_MAX = 10,      /* errors of a batch that does not pass */
+    EVENT_ENTRY_GUESS = 16384, /* bytes, before we know */
+};
+
+#define EVENTS_MAX_BYTES (UINT64_C(1) << 30)
+
+static void on_flush(struct timer *t, int64_t now_us);
+
+void queue_outbox_init(struct queue *q, uint64_t events_max_bytes)
+{
+    outbox_init(&q->outbox, &q->keys, q->worker);
+    q->events_max_bytes = events_max_bytes > 0 ? events_max_bytes : EVENTS_MAX_BYTES;
+    q->event_entry_bytes = EVENT_ENTRY_GUESS;
+    timer_init(&q->flush, on_flush);
+}
+
+static void on_batch_answer(void *ctx, int err, const struct resp *reply);
+
+/* How many entries the stream may keep so that it holds about the configured bytes. */
+static uint64_t events_trim(struct queue *q, const struct outbox_batch *b)
+{
+    uint64_t entries;
+
+    if (b->lines.len > 0) {
+        q->event_entry_bytes += (uint64_t)b->lines.len / 64;
+        q->event_entry_bytes -= q->event_entry_bytes / 64;
+    }
+    entries = q->events_max_bytes / (q->event_entry_bytes + 64);
+    return entries > 0 ? entries : 1;
+}
+
+void queue_outbox_work(struct queue *q)
+{
+    int64_t now_us = io_now_us(q->io), due_us = outbox_due_us(&q->outbox);
+
+    if (due_us == INT64_MAX || !redis_up(q->redis) || q->state != QUEUE_UP) {
+        return;
+    }
+    if (q->closing) {
+        due_us = 0;
+    }
+    if (due_us < q->outbox_not_before_us) {
+        due_us = q->outbox_not_before_us;
+    }
+    if (due_us > now_us) {
+        wheel_arm(io_wheel(q->io), &q->flush, due_us);
+        return;
+    }
+    struct outbox_batch *b = outbox_first(&q->outbox);
+    q->stats.resent += b->number != 0;
+    outbox_send(&q->outbox, redis_begin(q->redis), events_trim(q, b));
+    redis_end(q->redis, 0, on_batch_answer, q);
+}
+
+static void batch_refused(struct queue *q, const char *why)
+{
+    const struct outbox_batch *b = outbox_first(&q->outbox);
+
+    log_error("queue: outcomes of %u jobs were refused: %s", b->jobs, why);
+    if (b->tries + 1 >= BATCH_TRIES_MAX) {
+        log_error("queue: gave up on the outcomes of %u jobs; they stay claimed until this "
+                  "engine ends, and are sent again then",
+                  b->jobs);
+        q->stats.events_dropped += b->jobs;
+        outbox_acknowledge(&q->outbox);
+    } else {
+        outbox_refused(&q->outbox);
+        q->outbox_not_before_us = io_now_us(q->io) + QUEUE_RETRY_US;
+    }
+}
+
+static void batch_count(struct queue *q, const struct resp *reply)
+{
+    uint64_t *const figures[OUTBOX_KINDS] = {&q->stats.done, &q->stats.deferred, &q->stats.parked,
+                                             &q->stats.returned, &q->stats.broken};
+    int64_t ours = 0, late = 0;
+
+    if (reply->type == RESP_ARRAY && reply->count == 2 && resp_int(&reply->items[0], &ours) == 0 &&
+        resp_int(&reply->items[1], &late) == 0 && ours >= 0) {
+        *figures[outbox_first(&q->outbox)->kind] += (uint64_t)ours;
+        q->stats.late += (uint64_t)late;
+    }
+}
+
+static void on_batch_answer(void *ctx, int err, const struct resp *reply)
+{
+    struct queue *q = ctx;
+
+    if (err != 0) {
+        return; /* go_down() marks it as lost; it is sent again when the connection is back */
+    }
+    switch (fcall_judge(reply)) {
+    case FCALL_OK:
+        batch_count(q, reply);
+        outbox_acknowledge(&q->outbox);
+        break;
+    case FCALL_NO_LIBRARY:
+        outbox_lost(&q->outbox);
+        q->outbox_not_before_us = io_now_us(q->io) + QUEUE_RETRY_US;
+        queue_library_reload(q);
+        break;
+    case FCALL_LATER:
+        outbox_lost(&q->outbox);
+        q->outbox_not_before_us = io_now_us(q->io) + QUEUE_RETRY_US;
+        break;
+    case FCALL_FENCED:
+    case FCALL_FAILED:
+        batch_refused(q, reply->text.ptr);
+        break;
+    }
+    queue_work(q);
+}
+
+static void on_flush(struct timer *t, int64_t now_us)
+{
+    (void)now_us;
+    queue_outbox_work(CONTAINER_OF(t, struct queue, flush));
+}
+
+/* After an outcome was added: a full batch leaves with this tick, the first one of a batch
+ * starts its 10 ms. */
+static void outcome_added(struct queue *q)
+{
+    int64_t due_us = outbox_due_us(&q->outbox);
+
+    if (due_us == 0) {
+        queue_outbox_work(q);
+    } else if (due_us != INT64_MAX && !timer_armed(&q->flush)) {
+        wheel_arm(io_wheel(q->io), &q->flush, due_us);
+    }
+}
+
+/* The life under which a job was claimed: the current one, unless the job is not held and
+ * there was another one lately.  Drops the hold. */
+static struct slice outcome_life(struct queue *q, struct slice id)
+{
+    struct map_node *node = map_find(&q->holds, id);
+
+    if (node != NULL) {
+        map_remove(&q->holds, node);
+    } else if (q->old_life[0] != '\0' && io_now_us(q->io) < q->old_life_until_us) {
+        return slice_cstr(q->old_life);
+    }
+    return slice_cstr(q->life);
+}
+
+void queue_done(struct queue *q, struct slice id, struct slice event, bool own_body)
+{
+    outbox_done(&q->outbox, outcome_life(q, id), id, event, own_body, io_now_us(q->io));
+    outcome_added(q);
+}
+
+void queue_defer(struct queue *q, struct slice id, struct slice record, enum job_class class,
+                 int64_t due_ms, struct slice event)
+{
+    outbox_defer(&q->outbox, outcome_life(q, id), id, record, class, due_ms, event,
+                 io_now_us(q->io));
+    outcome_added(q);
+}
+
+void queue_park(struct queue *q, struct slice id, struct slice lane, struct slice domain,
+                struct slice site)
+{
+    struct buf list = BUF_EMPTY;
+
+    list_name_put_bin(&list, lane, site);
+    outbox_park(&q->outbox, outcome_life(q, id), id, buf_slice(&list), domain, io_now_us(q->io));
+    buf_fini(&list);
+    outcome_added(q);
+}
+
+void queue_return(struct queue *q, struct slice id, struct slice lane, struct slice site)
+{
+    struct buf list = BUF_EMPTY;
+
+    if (site.len > 0) {
+        list_name_put_bin(&list, lane, site);
+    } else {
+        BUF_LIT(&list, "in:");
+        buf_puts(&list, lane);
+    }
+    outbox_return(&q->outbox, outcome_life(q, id), id, buf_slice(&list), io_now_us(q->io));
+    buf_fini(&list);
+    outcome_added(q);
+}
+
+void queue_event(struct queue *q, struct slice event)
+{
+    outbox_event(&q->outbox, slice_cstr(q->life), event, io_now_us(q->io));
+    outcome_added(q);
+}
+
+size_t queue_backlog(const struct queue *q)
+{
+    return q->outbox.jobs;
+}
+
+void queue_flush(struct queue *q)
+{
+    struct outbox_batch *b = outbox_first(&q->outbox);
+
+    if (b != NULL) {
+        b->since_us = io_now_us(q->io) - QUEUE_BATCH_US;
+        queue_outbox_work(q);
+    }
+}
