@@ -54,8 +54,8 @@ static void settle(struct smtp_session *s, const struct smtp_trouble *t, struct 
 {
     struct smtp_fact fact = {.cause = t->cause, .stage = t->stage};
     bool taken = rcpt->at == SMTP_AT_TAKEN;
-    /* What is to go again by itself was not heard this time. */
-    bool asked = taken || (rcpt->at == SMTP_AT_SENT && (txn->flags & SMTP_TXN_AGAIN) == 0);
+    /* An envelope whose MAIL was refused for its company is not heard, and goes again. */
+    bool asked = taken || (rcpt->at == SMTP_AT_SENT && (txn->flags & SMTP_TXN_MAIL_BAD) == 0);
     bool tried = taken || (txn->flags & SMTP_TXN_TRIED) != 0;
 
     if (t->cause == SMTP_CAUSE_REPLY) {

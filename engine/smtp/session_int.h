@@ -62,7 +62,7 @@ enum smtp_rcpt_at {
     SMTP_AT_START, /* to be sent in this round or a later one */
     SMTP_AT_SENT,
     SMTP_AT_TAKEN, /* 2xx to RCPT */
-    SMTP_AT_LATER  /* "too many": a later round; the reply is kept in the result */
+    SMTP_AT_LATER  /* "too many", or 503 for the company: another round */
 };
 
 enum { SMTP_TEXTS_MAX = 65536 }; /* of one transaction */

@@ -203,6 +203,7 @@ static void rcpt_refused(struct smtp_session *s, struct smtp_txn *txn, struct sm
     struct smtp_fact fact = smtp_fact_of(SMTP_STAGE_RCPT, a->reply, position);
 
     if (a->reply->code == 503 && txn->taken == 0 && may_go_again(txn)) {
+        rcpt->at = SMTP_AT_LATER;
         go_again(s, txn, true);
         return;
     }

@@ -437,15 +437,17 @@ static struct smtp_txn *next_txn(struct smtp_session *s)
 
 static bool send_txn(struct smtp_session *s, struct flight *f)
 {
-    if (s->again) {
+    struct smtp_txn *txn = next_txn(s);
+
+    if (s->again && (txn == NULL || txn->step == SMTP_STEP_MAIL)) {
+        /* One starts over, once those begun are through. */
         if (smtp_fifo_count(s) > 0) {
             return false;
         }
         s->again = false;
         s->txn_send = s->txn_head;
+        txn = next_txn(s);
     }
-    struct smtp_txn *txn = next_txn(s);
-
     if (txn == NULL) {
         return may_leave(s) && send_quit(s, f);
     }
