@@ -48,12 +48,14 @@ static void before_word(struct words *w, size_t len, size_t column_max)
     if (w->blanks == 0) {
         return;
     }
+    column_max = w->coded ? CODED_COLUMN : column_max; /* RFC 2047 2: such lines have 76 */
     bool fits = w->column + w->blanks + len <= column_max;
     bool must = w->column + w->blanks + len > LINE_LEN_MAX || column_max == CODED_COLUMN;
 
     if (!fits && (!w->fresh || must)) {
         BUF_LIT(w->out, "\r\n");
         w->column = 0;
+        w->coded = false;
     }
     for (; w->blanks > 0; w->blanks--, w->column++) {
         buf_putc(w->out, ' ');
@@ -131,6 +133,18 @@ static void put_q(struct buf *out, struct slice text)
     }
 }
 
+/* Control characters must not come out at the reader's end either. */
+static void put_b(struct buf *out, struct slice text)
+{
+    char bytes[CODED_COLUMN];
+
+    ASSERT(text.len <= sizeof(bytes));
+    for (size_t i = 0; i < text.len; i++) {
+        bytes[i] = is_blank(text.ptr[i]) ? ' ' : text.ptr[i];
+    }
+    b64_put_line(out, slice_of(bytes, text.len));
+}
+
 static size_t coded_len(struct slice text, bool q)
 {
     return q ? q_len(text) : (text.len + 2) / 3 * 4;
@@ -168,7 +182,7 @@ static void put_coded(struct words *w, struct slice text)
         if (q) {
             put_q(w->out, chunk);
         } else {
-            b64_put_line(w->out, chunk);
+            put_b(w->out, chunk);
         }
         BUF_LIT(w->out, "?=");
         w->column += CODED_FRAME + coded_len(chunk, q);
@@ -179,6 +193,7 @@ static void put_coded(struct words *w, struct slice text)
         }
     }
     w->fresh = false;
+    w->coded = true;
 }
 
 /* ---- text, phrases, plain words ---- */

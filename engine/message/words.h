@@ -15,6 +15,7 @@ struct words {
     size_t column;
     size_t blanks; /* owed before the next word */
     bool fresh;    /* nothing stands behind the field's name yet */
+    bool coded;    /* an encoded word stands on this line */
 };
 
 /* Writes "Name:"; the value follows. */
