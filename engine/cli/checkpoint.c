@@ -97,7 +97,7 @@ static int read_line(struct slice name, struct slice value, struct checkpoint *o
     if (slice_eq(name, SLICE("updated"))) {
         return clock_parse(value, &out->updated_us);
     }
-    return slice_eq(name, SLICE("end")) ? 0 : ERR_INVALID;
+    return slice_eq(name, SLICE("end")) && slice_eq(value, SLICE(".")) ? 0 : ERR_INVALID;
 }
 
 int checkpoint_parse(struct slice text, struct checkpoint *out)
