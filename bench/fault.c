@@ -111,18 +111,21 @@ static bool chance_holds(const struct fault_rule *rule, struct rng *rng)
     return rule->share >= 1 || (double)(rng_next(rng) >> 11) * 0x1p-53 < rule->share;
 }
 
+/* Every rule counts what it fits, also when another one wins: "nth=2" means the second time,
+ * whatever happened the first. */
 bool fault_decide(struct fault_rules *rules, struct rng *rng, uint32_t *counts,
                   const struct server *s, enum server_verb verb, struct slice to,
                   struct server_verdict *verdict)
 {
+    bool decided = false;
+
     for (size_t i = 0; i < rules->count; i++) {
         struct fault_rule *rule = rules->rule[i];
-        if (conditions_hold(rule, s, verb, to) && count_holds(rule, counts) &&
+        if (conditions_hold(rule, s, verb, to) && count_holds(rule, counts) && !decided &&
             chance_holds(rule, rng)) {
-            __atomic_add_fetch(&rule->applied, 1, __ATOMIC_RELAXED);
             *verdict = rule->verdict;
-            return true;
+            decided = true;
         }
     }
-    return false;
+    return decided;
 }

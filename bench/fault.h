@@ -30,7 +30,6 @@ struct fault_rule {
     bool by_connection; /* counted for each connection alone */
     uint32_t slot;      /* of its count there */
     uint64_t seen;      /* atomic: how often everything but the count and the share held */
-    uint64_t applied;   /* atomic */
     struct server_verdict verdict; /* its slices point into `text` and `raw` */
     bool answers; /* the verdict says what to answer; else close, reset and stall are mute */
     struct buf text, ahead, raw;

@@ -138,7 +138,7 @@ static bool thread_setup(struct sink_thread *t, struct buf *error)
     magic_init(&t->magic, t->sink->greylist);
     list_init(&t->conns);
     list_init(&t->dirty);
-    if (o->tls_chain_pem.len > 0) {
+    if (o->server.starttls) {
         t->tls = tls_context_new_server(o->tls_chain_pem, o->tls_key_pem, error);
         if (t->tls == NULL) {
             return false;

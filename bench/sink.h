@@ -29,7 +29,7 @@ struct sink_options {
     unsigned threads;
     enum io_backend io;
     struct server_options server;
-    struct slice tls_chain_pem, tls_key_pem; /* empty: no TLS */
+    struct slice tls_chain_pem, tls_key_pem; /* needed when server.starttls is set */
     enum sink_tls_break tls_break;
     struct fault_rules *faults; /* borrowed */
     struct record *record;      /* borrowed */

@@ -76,6 +76,7 @@ struct sink_conn {
     struct outlet outlet;
     struct timer release; /* the delay line's next piece */
     struct timer resume;  /* the end of PAUSE_TIMED */
+    int64_t resume_us;
     struct timer idle;
     int64_t heard_us;
     uint32_t *counts; /* of rules that count for each connection */

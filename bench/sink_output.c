@@ -47,10 +47,14 @@ void sink_conn_pause(struct sink_conn *c, uint8_t why, bool on)
     }
 }
 
+/* Pauses add up: what was on its way while reading stopped is read all the same. */
 void sink_conn_pause_for(struct sink_conn *c, int64_t us)
 {
+    int64_t now_us = io_now_us(c->thread->io);
+
+    c->resume_us = (c->resume_us > now_us ? c->resume_us : now_us) + us;
     sink_conn_pause(c, PAUSE_TIMED, true);
-    sink_conn_arm(c, &c->resume, io_now_us(c->thread->io) + us);
+    sink_conn_arm(c, &c->resume, c->resume_us);
 }
 
 /* ---- output ---- */

@@ -282,6 +282,13 @@ static void test_the_first_rule_wins(void **state)
     assert_true(slice_eq(v.reply, SLICE("450 first")));
     fault_decide(&t.rules, &t.rng, t.counts, &t.server, SERVER_RCPT, SLICE("c@b"), &v);
     assert_true(slice_eq(v.reply, SLICE("451 second")));
+    /* Rules that lose count all the same. */
+    add(&t.rules, "mail nth=1: reply 450 first");
+    add(&t.rules, "mail nth=2: reply 451 second");
+    fault_decide(&t.rules, &t.rng, t.counts, &t.server, SERVER_MAIL, SLICE_NONE, &v);
+    assert_true(slice_eq(v.reply, SLICE("450 first")));
+    fault_decide(&t.rules, &t.rng, t.counts, &t.server, SERVER_MAIL, SLICE_NONE, &v);
+    assert_true(slice_eq(v.reply, SLICE("451 second")));
     setting_fini(&t);
 }
 
