@@ -36,47 +36,44 @@ static bool is_digit(char c)
 
 /* ---- enhanced codes ---- */
 
-/* A number of at most digits_max digits off the front; false when there is none. */
-static bool take_number(struct slice *s, size_t digits_max, uint16_t *out)
+/* A number of at most digits_max digits at *at; false when there is none. */
+static bool take_number(struct slice s, size_t *at, size_t digits_max, uint16_t *out)
 {
-    size_t len = 0;
+    size_t from = *at, end = from + digits_max < s.len ? from + digits_max : s.len;
     unsigned value = 0;
 
-    while (len < s->len && len < digits_max && is_digit(s->ptr[len])) {
-        value = value * 10 + (unsigned)(s->ptr[len] - '0');
-        len++;
+    while (*at < end && is_digit(s.ptr[*at])) {
+        value = value * 10 + (unsigned)(s.ptr[(*at)++] - '0');
     }
-    *s = slice_from(*s, len);
     *out = (uint16_t)value;
-    return len > 0;
+    return *at > from;
 }
 
-static bool take_dot(struct slice *s)
+static bool take_dot(struct slice s, size_t *at)
 {
-    if (s->len == 0 || s->ptr[0] != '.') {
-        return false;
-    }
-    *s = slice_from(*s, 1);
-    return true;
+    return *at < s.len && s.ptr[(*at)++] == '.';
 }
 
 struct smtp_enhanced smtp_enhanced_parse(struct slice text, struct slice *rest)
 {
     static const struct smtp_enhanced none = {0};
-    struct slice s = text;
-    uint16_t class;
     struct smtp_enhanced e;
+    size_t at = 2;
 
     *rest = text;
-    if (!take_number(&s, 1, &class) || (class != 2 && class != 4 && class != 5) || !take_dot(&s) ||
-        !take_number(&s, 3, &e.subject) || !take_dot(&s) || !take_number(&s, 4, &e.detail)) {
+    if (text.len < 5 || text.ptr[1] != '.' ||
+        (text.ptr[0] != '2' && text.ptr[0] != '4' && text.ptr[0] != '5') ||
+        !take_number(text, &at, 3, &e.subject) || !take_dot(text, &at) ||
+        !take_number(text, &at, 4, &e.detail)) {
         return none;
     }
     /* "5.1.1:" and "5.1.1<x@y>" are seen; "4.2.2.1" is an IP address. */
+    struct slice s = slice_of(text.ptr + at, text.len - at);
+
     if (s.len > 0 && (is_digit(s.ptr[0]) || (s.ptr[0] == '.' && s.len > 1 && is_digit(s.ptr[1])))) {
         return none;
     }
-    e.class = (uint8_t) class;
+    e.class = (uint8_t)(text.ptr[0] - '0');
     *rest = s;
     return e;
 }
@@ -219,26 +216,53 @@ enum smtp_parse smtp_reply_next(struct smtp_reply_parser *p, struct slice *in,
 
 /* ---- for people ---- */
 
+/* How many bytes at the front are plain ASCII text. */
+static size_t plain_run(struct slice s)
+{
+    size_t len = 0;
+
+    while (len < s.len && s.ptr[len] >= ' ' && s.ptr[len] <= '~') {
+        len++;
+    }
+    return len;
+}
+
+/* Appends one character that is not plain, or what stands for it; false when it is longer
+ * than `room`. */
+static bool put_character(struct buf *out, struct slice *s, size_t room)
+{
+    size_t len = utf8_valid_prefix(*s);
+    const unsigned char *c = (const unsigned char *)s->ptr;
+    /* C0, DEL and the C1 controls (U+0080 to U+009F) steer terminals. */
+    bool control = c[0] < 0x20 || c[0] == 0x7f || (len == 2 && c[0] == 0xc2 && c[1] < 0xa0);
+
+    if (len == 0 || control) {
+        buf_putc(out, c[0] == '\t' ? ' ' : '?');
+        len = len > 0 ? len : 1;
+    } else if (len > room) {
+        return false;
+    } else {
+        buf_put(out, s->ptr, len);
+    }
+    *s = slice_from(*s, len);
+    return true;
+}
+
 /* Appends at most `room` bytes of s, never a part of a character. */
 static void put_printable(struct buf *out, struct slice s, size_t room)
 {
-    while (s.len > 0 && room > 0) {
-        size_t len = utf8_valid_prefix(s);
-        unsigned char c = (unsigned char)s.ptr[0];
-        /* C0, DEL and the C1 controls (0xc2 0x80..0x9f) steer terminals. */
-        bool control = c < 0x20 || c == 0x7f || (len == 2 && c == 0xc2 && (s.ptr[1] & 0x60) == 0);
+    size_t end = out->len + room;
 
-        if (len == 0 || control) {
-            buf_putc(out, c == '\t' ? ' ' : '?');
-            len = len > 0 ? len : 1;
-            room--;
-        } else if (len > room) {
-            return;
-        } else {
+    while (s.len > 0 && out->len < end) {
+        size_t len = plain_run(s);
+
+        if (len > 0) {
+            len = len < end - out->len ? len : end - out->len;
             buf_put(out, s.ptr, len);
-            room -= len;
+            s = slice_from(s, len);
+        } else if (!put_character(out, &s, end - out->len)) {
+            return;
         }
-        s = slice_from(s, len);
     }
 }
 

@@ -122,9 +122,9 @@ void smtp_session_eof(struct smtp_session *s, int err, int64_t now_us)
 
     (void)now_us;
     connection_text(text, sizeof(text), err);
-    if (s->phase == SMTP_PHASE_HANDSHAKE || err == ERR_TLS) {
+    if (s->phase == SMTP_PHASE_HANDSHAKE || (s->phase == SMTP_PHASE_HELLO && err == ERR_TLS)) {
         t.reason = SMTP_END_TLS;
-        t.cause = s->phase == SMTP_PHASE_READY ? SMTP_CAUSE_CLOSED : SMTP_CAUSE_TLS;
+        t.cause = SMTP_CAUSE_TLS;
     } else if (s->phase == SMTP_PHASE_READY && s->inside == 0 && smtp_fifo_count(s) == 0) {
         t.reason = SMTP_END_IDLE;
         t.cause = SMTP_CAUSE_LOCAL;

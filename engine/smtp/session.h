@@ -292,7 +292,7 @@ void smtp_session_feed(struct smtp_session *s, struct slice data, int64_t now_us
 void smtp_session_tls_up(struct smtp_session *s, int64_t now_us);
 
 /* The stream ended: err 0 for the peer's FIN, else ERR_* (ERR_TLS for handshake or
- * verification trouble). */
+ * verification trouble; once READY, broken TLS is a broken connection like any other). */
 void smtp_session_eof(struct smtp_session *s, int err, int64_t now_us);
 
 /* Gathers what should be written now into iov[0..max), max >= SMTP_IOV_MIN, and returns how

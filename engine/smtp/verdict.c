@@ -103,6 +103,9 @@ static const struct {
         enum smtp_site_fate site;
     } then;
 } fates[] = {
+    /* The usual case first. */
+    {{REPLY, ~AT(BODY), CODES(200, 299), X_ANY, ALWAYS}, GO(ACCEPTED, KEEP, OK, OK)},
+
     /* The connection broke.  RFC 1047: the end was written, and nobody knows what the server
      * made of it. */
     {{BROKEN, ANYWHERE, ANY_CODE, X_ANY, WHEN(WRITTEN)}, GO(AMBIGUOUS, DROP, NEXT, OK)},
@@ -162,7 +165,6 @@ static const struct {
     {{REPLY, AT(RCPT), CODE(552), X_ALL(0), ALWAYS}, GO(DEFERRED, KEEP, OK, OK)},
     {{REPLY, AT(RCPT), CODE(552), X(5, 3), ALWAYS}, GO(DEFERRED, KEEP, OK, OK)},
 
-    {{REPLY, ANYWHERE, CODES(200, 299), X_ANY, ALWAYS}, GO(ACCEPTED, KEEP, OK, OK)},
     /* A refusal of the envelope for now may be one host's; of the content, hardly. */
     {{REPLY, AT(MAIL) | AT(RCPT), TEMP, X_ANY, ALWAYS}, GO(DEFERRED, KEEP, NEXT, OK)},
     {{REPLY, ANYWHERE, TEMP, X_ANY, ALWAYS}, GO(DEFERRED, KEEP, OK, OK)},
@@ -189,13 +191,13 @@ static const struct {
     enum smtp_failure failure;
     enum smtp_site_fate site;
 } reasons[] = {
+    {{REPLY, ANYWHERE, CODES(200, 299), X_ANY, ALWAYS}, WHY(NONE, OK)},
     {{CAUSE(CLOSED) | CAUSE(TIMEOUT), ANYWHERE, ANY_CODE, X_ANY, ALWAYS}, WHY(NETWORK, OK)},
     {{CAUSE(GARBAGE), ANYWHERE, ANY_CODE, X_ANY, ALWAYS}, WHY(OTHER, OK)},
     {{CAUSE(TLS), ANYWHERE, ANY_CODE, X_ANY, ALWAYS}, WHY(TLS, OK)},
     {{CAUSE(AUTH), ANYWHERE, ANY_CODE, X_ANY, ALWAYS}, WHY(AUTH, OK)},
     {{CAUSE(LOOP), ANYWHERE, ANY_CODE, X_ANY, ALWAYS}, WHY(CONFIG, OK)},
     {{LOCAL, ANYWHERE, CODE(0), X_ANY, ALWAYS}, WHY(NONE, OK)},
-    {{REPLY, ANYWHERE, CODES(200, 299), X_ANY, ALWAYS}, WHY(NONE, OK)},
 
     {{REPLY, AT(AUTH), ANY_CODE, X_ANY, ALWAYS}, WHY(AUTH, OK)},
     {{REPLY, AT(TLS), ANY_CODE, X_ANY, ALWAYS}, WHY(TLS, OK)},
