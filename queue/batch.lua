@@ -17,7 +17,7 @@ local function row_vars(columns, heads, args, row, bytes)
             local n = #head + #value
             bytes = bytes + n - 1
             if bytes > VARS_MAX then
-                return nil, bad(columns[c], 'merge values have more than ' .. VARS_MAX .. ' bytes together')
+                return nil, bad(columns[c], VARS_TOO_MANY)
             end
             local ok, fault = pair_value(value)
             if not ok then
@@ -115,7 +115,8 @@ local function batch_rows(p, shared, args, at, results)
         return bad('rows', 'at most ' .. JOBS_MAX .. ' jobs in a call, not ' .. rows)
     end
     for _, name in ipairs(columns) do
-        if not (name == 'to' or TAGGED[name] or STEERING[name] or name == 'data' or find(name, '^[vx]:')) then
+        if not (name == 'to' or name == 'data' or TAGGED[name] or STEERING[name] or
+                find(name, '^[vx]:')) then
             return bad('rows', unknown_field(name))
         end
     end
@@ -136,7 +137,8 @@ local function batch_jobs(p, shared, args, at, results)
     while at <= #args do
         local count = tonumber(args[at])
         if not count or count < 1 or count ~= floor(count) or at + 2 * count > #args then
-            return bad('jobs', 'job ' .. (#results + 1) .. ' does not have the number of fields it says')
+            return bad('jobs', 'job ' .. (#results + 1) ..
+                               ' does not have the number of fields it says')
         elseif #results == JOBS_MAX then
             return bad('jobs', 'at most ' .. JOBS_MAX .. ' jobs in a call')
         end

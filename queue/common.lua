@@ -95,7 +95,8 @@ local function broken_push(base, records)
     if #records > 0 then
         call('RPUSH', base .. 'broken', unpack(records))
         call('LTRIM', base .. 'broken', -BROKEN_MAX, -1)
-        redis.log(redis.LOG_WARNING, 'volley: ' .. #records .. ' unreadable records moved to ' .. base .. 'broken')
+        redis.log(redis.LOG_WARNING, 'volley: ' .. #records .. ' unreadable records moved to ' ..
+                                     base .. 'broken')
     end
 end
 
@@ -164,7 +165,8 @@ local function groups_push(base, groups, front, ring)
             end
         end
         for i = 1, n, JOBS_MAX do
-            call(front and 'LPUSH' or 'RPUSH', group.key, unpack(group, i, min(n, i + JOBS_MAX - 1)))
+            local last = min(n, i + JOBS_MAX - 1)
+            call(front and 'LPUSH' or 'RPUSH', group.key, unpack(group, i, last))
         end
     end
     for _, group in ipairs(groups.order) do

@@ -30,7 +30,8 @@ local function due(keys, args)
         end
     end)
     for class = 1, 3 do
-        local head = call('ZRANGEBYSCORE', keys[class], '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+        local head = call('ZRANGEBYSCORE', keys[class], '(' .. now, '+inf', 'WITHSCORES',
+                          'LIMIT', 0, 1)
         local score = tonumber(head[2])
         if score and (reply[2] == 0 or score < reply[2]) then
             reply[2] = floor(score)

@@ -3,6 +3,7 @@
 -- Every check answers a value, or nil and a sentence a person can act on.
 
 local VARS_MAX, EXTRAS_MAX = 16384, 4096 -- bytes of v: and of x: fields a recipient
+local VARS_TOO_MANY = 'merge values have more than ' .. VARS_MAX .. ' bytes together'
 local RECIPIENTS_MAX = 1000
 local TIME_MAX = 253402300800000 -- year 10000
 
@@ -37,6 +38,8 @@ local function shown(value)
     end
     return "'" .. gsub(value, '[%c\127]', '?') .. "'"
 end
+
+local NO_KEY = 'give 1 key, such as volley:{0}:meta'
 
 local function bad(field, text)
     return 'VOLLEYBAD ' .. field .. ': ' .. text
@@ -108,10 +111,13 @@ end
 
 -- What nearly all addresses look like, told in one anchored search (ranges are tried in order,
 -- an unanchored set costs ten times as much) and a few looks; the rest goes the slow way.
+local COMMON = '^[a-z0-9A-Z_+-][a-z0-9A-Z_.+-]*()@[a-z0-9][a-z0-9.-]*[a-z0-9]$'
+
 local function address_of(value)
-    local _, last, at = find(value, '^[a-z0-9A-Z_+-][a-z0-9A-Z_.+-]*()@[a-z0-9][a-z0-9.-]*[a-z0-9]$')
-    if at and at <= 65 and last - at <= 63 and byte(value, at - 1) ~= 46 and not find(value, '..', 1, true) and
-       not find(value, '.-', at, true) and not find(value, '-.', at, true) then
+    local _, last, at = find(value, COMMON)
+    if at and at <= 65 and last - at <= 63 and byte(value, at - 1) ~= 46 and
+       not find(value, '..', 1, true) and not find(value, '.-', at, true) and
+       not find(value, '-.', at, true) then
         return value
     end
     return address_slowly(value)
@@ -159,8 +165,9 @@ local function rfc3339_of(value)
     zone = zone or rest
     local sign, zone_h, zone_m = match(zone, '^([+-])(%d%d):(%d%d)$')
     month, day = tonumber(month), tonumber(day)
+    hour, minute, second = tonumber(hour), tonumber(minute), tonumber(second)
     if not (sign or zone == 'Z' or zone == 'z') or month < 1 or month > 12 or day < 1 or
-       day > MONTH_DAYS[month] or tonumber(hour) > 23 or tonumber(minute) > 59 or tonumber(second) > 60 then
+       day > MONTH_DAYS[month] or hour > 23 or minute > 59 or second > 60 then
         return nil
     end
     local offset = sign and (zone_h * 60 + zone_m) * (sign == '-' and -1 or 1) or 0
@@ -268,8 +275,9 @@ end
 -- Fields that become a tag as they are: name -> check.
 local TAGGED = {
     from = sender_of, campaign = name_of, tags = list_of(name_of, 16), max_attempts = attempts_of,
-    retry = list_of(duration_of, 32), window = window_of, tls = one_of('none', 'may', 'encrypt', 'verify'),
-    ['dsn.notify'] = notify_of, ['dsn.ret'] = one_of('full', 'hdrs'), ['dsn.envid'] = text_of(100),
+    retry = list_of(duration_of, 32), window = window_of,
+    tls = one_of('none', 'may', 'encrypt', 'verify'), ['dsn.notify'] = notify_of,
+    ['dsn.ret'] = one_of('full', 'hdrs'), ['dsn.envid'] = text_of(100),
     unsubscribe = unsubscribe_of, feedback_id = text_of(255), verp = one_of('on', 'off'),
 }
 
@@ -331,13 +339,15 @@ local function unknown_field(name)
     consider('to')
     consider('data')
     return shown(name) .. ' is not a field of a job' ..
-           (best and ", did you mean '" .. best .. "'?" or '; merge values are v:<name>, values for events x:<name>')
+           (best and ", did you mean '" .. best .. "'?" or
+            '; merge values are v:<name>, values for events x:<name>')
 end
 
 local function pair_name(field)
     local name = sub(field, 3)
     if name == '' or #name > 64 or find(name, '[%c{}\127]') or not is_utf8(name) then
-        return nil, 'a name behind ' .. sub(field, 1, 2) .. ' has 1 to 64 bytes without control characters and braces'
+        return nil, 'a name behind ' .. sub(field, 1, 2) ..
+                    ' has 1 to 64 bytes without control characters and braces'
     end
     return name
 end

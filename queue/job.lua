@@ -44,7 +44,7 @@ local function set_pair(job, field, value)
         put_block(where, field, pair(TAG.var, name, value))
         where.vars = where.vars + #name + #value
         if where.vars + (job.rcpt and job.vars or 0) > VARS_MAX then
-            return 'merge values have more than ' .. VARS_MAX .. ' bytes together'
+            return VARS_TOO_MANY
         end
     else
         put_block(job, field, pair(TAG.extra, name, value))
@@ -136,7 +136,8 @@ local function set_times(p, job)
     if expires then
         job.expires_ms = expires.at or start + (set.spread or 0) + expires.after
         if job.expires_ms <= start then
-            return bad('expires', expires.at and expires.at <= p.now and 'is in the past' or 'is before not_before')
+            local past = expires.at and expires.at <= p.now
+            return bad('expires', past and 'is in the past' or 'is before not_before')
         end
     end
 end
@@ -147,7 +148,8 @@ local function set_letter(p, job)
         return bad('data', 'give message or data, not both')
     elseif message then
         if not message_of(p, message) then
-            return bad('message', 'no stored message ' .. shown(message) .. '; volley_store it first')
+            return bad('message', 'no stored message ' .. shown(message) ..
+                                  '; volley_store it first')
         end
     elseif not job.data then
         return bad('message', 'missing: give the id of a stored message, or data')
@@ -214,7 +216,8 @@ local function key_seen(p, job)
     if known then
         local id, first = match(known, '^(%S+) (%S+)')
         if first ~= digest then
-            return nil, 'VOLLEYCONFLICT key: ' .. shown(key) .. ' was used for job ' .. id .. ' with other content'
+            return nil, 'VOLLEYCONFLICT key: ' .. shown(key) .. ' was used for job ' .. id ..
+                        ' with other content'
         end
         return id
     end
@@ -319,8 +322,9 @@ local function job_take(p, job)
         if due_ms and due_ms > p.now then
             blocks = blocks .. tagged(TAG.not_before, u48(due_ms))
         end
-        place(p, job.lane, job.class, rcpt.to, L[1] .. job.flags .. L[26 + #number] .. id .. number ..
-              job.head .. L[#rcpt.to] .. rcpt.to .. p.created .. blocks, due_ms)
+        local record = L[1] .. job.flags .. L[26 + #number] .. id .. number .. job.head ..
+                       L[#rcpt.to] .. rcpt.to .. p.created .. blocks
+        place(p, job.lane, job.class, rcpt.to, record, due_ms)
         note_expiry(p, job, due_ms)
     end
     if job.data then

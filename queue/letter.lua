@@ -36,7 +36,8 @@ local function letter_check(eml, from)
     elseif #eml > 25 * 1024 * 1024 then
         return nil, format('has %.1f MB, at most 25 are possible', #eml / 1048576)
     elseif not find(eml, '^[\33-\57\59-\126]+[ \t]*:') then
-        return nil, 'does not begin with a header field such as Subject: ...; give a complete RFC 5322 message'
+        return nil, 'does not begin with a header field such as Subject: ...; ' ..
+                    'give a complete RFC 5322 message'
     elseif find(sub(eml, 1, 65536), '%z') then
         return nil, 'has a NUL byte'
     end
@@ -59,18 +60,18 @@ local function store(keys, args)
     for i = 1, #args, 2 do
         local field = args[i]
         if field ~= 'id' and field ~= 'eml' and field ~= 'ttl' and field ~= 'from' then
-            return redis.error_reply('VOLLEYBAD ' .. shown(field) .. ': a stored message has id, eml, ttl, from')
+            return redis.error_reply(bad(shown(field), 'a stored message has id, eml, ttl, from'))
         elseif not args[i + 1] or given[field] then
-            return redis.error_reply('VOLLEYBAD ' .. field .. ': comes once, and with a value')
+            return redis.error_reply(bad(field, 'comes once, and with a value'))
         end
         given[field] = args[i + 1]
     end
     local function refuse(field, text)
-        return redis.error_reply('VOLLEYBAD ' .. field .. ': ' .. text)
+        return redis.error_reply(bad(field, text))
     end
     local id, fault = name_of(given.id or '')
     if not base or #keys ~= 1 then
-        return refuse('key', 'give 1 key, such as volley:{0}:meta')
+        return refuse('key', NO_KEY)
     elseif not id then
         return refuse('id', fault)
     elseif not given.eml then
@@ -97,7 +98,8 @@ local function store(keys, args)
     local key = base .. 'msg:' .. id
     local stored = call('HMGET', key, 'eml', 'from')
     if stored[1] and (stored[1] ~= given.eml or stored[2] ~= from) then
-        return redis.error_reply('VOLLEYCONFLICT id: ' .. shown(id) .. ' is stored with other content; use another id')
+        return redis.error_reply('VOLLEYCONFLICT id: ' .. shown(id) ..
+                                 ' is stored with other content; use another id')
     elseif not stored[1] then
         call('HSET', key, 'eml', given.eml, 'from', from, 'stored', format('%d', now_ms()))
         call('PEXPIRE', key, format('%d', ttl))

@@ -65,9 +65,10 @@ local function register(keys, args)
         local lease, who = match(lives[i + 1], '^(%d+) (.*)$')
         if match(lives[i], '^(.*):%d+$') == node and lease ~= '0' then
             if who ~= holder and tonumber(lease) > now then
-                return fail('VOLLEYHELD', format(
-                    "node id '%s' is in use by %s (lease ends in %d s); give this engine an id of its own",
-                    node, who, math.ceil((lease - now) / 1000)))
+                local text = "node id '%s' is in use by %s (lease ends in %d s); " ..
+                             'give this engine an id of its own'
+                local left_s = math.ceil((lease - now) / 1000)
+                return fail('VOLLEYHELD', format(text, node, who, left_s))
             end
             ended[#ended + 1] = lives[i]
             ended[#ended + 1] = '0 ' .. who
@@ -101,7 +102,8 @@ local function renew(keys, args)
     local now = now_ms()
     local value = call('HGET', keys[1], args[1])
     if not value or sub(value, 1, 2) == '0 ' then
-        return fail('VOLLEYFENCED', "the lease of '" .. args[1] .. "' ended and its jobs were returned")
+        return fail('VOLLEYFENCED', "the lease of '" .. args[1] ..
+                                    "' ended and its jobs were returned")
     end
     call('HSET', keys[1], args[1], format('%d ', now + LEASE_MS) .. match(value, ' (.*)$'))
     local lives = call('HGETALL', keys[1])

@@ -38,15 +38,17 @@ end
 local function open(keys)
     local base, partition = base_of(keys[1], 'meta')
     if not base or #keys ~= 1 then
-        return nil, bad('key', "give 1 key, such as volley:{0}:meta")
+        return nil, bad('key', NO_KEY)
     end
-    local meta = call('HMGET', keys[1], 'seq', 'out', 'salt', 'partitions', 'max_jobs', 'max_memory',
-                      'expires', 'names')
+    local meta = call('HMGET', keys[1], 'seq', 'out', 'salt', 'partitions', 'max_jobs',
+                      'max_memory', 'expires', 'names')
     local p = {
         base = base, meta = keys[1], now = now_ms(), seq = tonumber(meta[1] or 0),
-        out = tonumber(meta[2] or 0), partitions = tonumber(meta[4] or 1), max_jobs = tonumber(meta[5] or 0),
+        out = tonumber(meta[2] or 0), partitions = tonumber(meta[4] or 1),
+        max_jobs = tonumber(meta[5] or 0),
         expires = tonumber(meta[7] or DEFAULT_EXPIRES_MS), names = meta[8],
-        messages = {}, known = {}, keyed = {}, groups = groups_new(), due = {high = {}, normal = {}, bulk = {}},
+        messages = {}, known = {}, keyed = {}, groups = groups_new(),
+        due = {high = {}, normal = {}, bulk = {}},
         bodies = {}, taken = 0, last_expiry = {},
     }
     local fault = memory_full(p.now, tonumber(meta[6] or 0))
@@ -61,9 +63,10 @@ local function open(keys)
         p.new_salt = true
     end
     p.salt_digits = digits7(p.salt)
-    p.time_digits = PAIRS[floor(p.now / 1099511627776) % 1024] .. PAIRS[floor(p.now / 1073741824) % 1024] ..
-        PAIRS[floor(p.now / 1048576) % 1024] .. PAIRS[floor(p.now / 1024) % 1024] .. PAIRS[p.now % 1024] ..
-        PAIRS[partition % 1024]
+    p.time_digits = PAIRS[floor(p.now / 1099511627776) % 1024] ..
+                    PAIRS[floor(p.now / 1073741824) % 1024] ..
+                    PAIRS[floor(p.now / 1048576) % 1024] .. PAIRS[floor(p.now / 1024) % 1024] ..
+                    PAIRS[p.now % 1024] .. PAIRS[partition % 1024]
     p.created = u48(p.now)
     p.site_of = site_map(base)
     return p
@@ -151,7 +154,8 @@ local function commit(p)
         return nil
     end
     if p.max_jobs > 0 and p.seq - p.out + p.taken > p.max_jobs then
-        return format('VOLLEYFULL %d jobs wait, and %d is the limit; try again later', p.seq - p.out, p.max_jobs)
+        return format('VOLLEYFULL %d jobs wait, and %d is the limit; try again later',
+                      p.seq - p.out, p.max_jobs)
     end
     test_all(p)
     for _, body in ipairs(p.bodies) do

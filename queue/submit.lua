@@ -35,14 +35,16 @@ local function submit_batch(keys, args)
     end
     local count = tonumber(args[1])
     if not count or count < 0 or count ~= floor(count) or 2 + 2 * count > #args then
-        return redis.error_reply(bad('batch', 'begins with the number of shared fields, then these, then rows or jobs'))
+        return redis.error_reply(bad('batch', 'begins with the number of shared fields, ' ..
+                                              'then these, then rows or jobs'))
     end
     local shared, results = job_new(), {}
     fault = set_fields(shared, args, 2, 1 + 2 * count)
     if not fault and #shared.to > 0 then
         fault = bad('to', 'cannot be shared')
     elseif not fault and (shared.data or shared.set.key) then
-        fault = bad(shared.data and 'data' or 'key', 'cannot be shared; store a letter for many with volley_store')
+        fault = bad(shared.data and 'data' or 'key',
+                    'cannot be shared; store a letter for many with volley_store')
     end
     local kind = args[2 + 2 * count]
     if not fault and kind == 'rows' then
@@ -50,7 +52,8 @@ local function submit_batch(keys, args)
     elseif not fault and kind == 'jobs' then
         fault = batch_jobs(p, shared, args, 3 + 2 * count, results)
     elseif not fault then
-        fault = bad('batch', shown(kind) .. ' where rows or jobs is expected behind the shared fields')
+        fault = bad('batch', shown(kind) ..
+                             ' where rows or jobs is expected behind the shared fields')
     end
     fault = fault or commit(p)
     if fault then
@@ -69,7 +72,7 @@ local function submit_part(keys, args)
     local sending, fault = name_of(args[1] or '')
     local number = tonumber(args[2])
     if not base or not sending then
-        return redis.error_reply(bad(base and 'sending' or 'key', fault or 'give 1 key, such as volley:{0}:meta'))
+        return redis.error_reply(bad(base and 'sending' or 'key', fault or NO_KEY))
     elseif not number or number < 1 or number ~= floor(number) then
         return redis.error_reply(bad('number', 'is 1 for the first part, and so on'))
     end

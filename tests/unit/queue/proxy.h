@@ -6,7 +6,7 @@
 #ifndef VOLLEY_TEST_QUEUE_PROXY_H
 #define VOLLEY_TEST_QUEUE_PROXY_H
 
-#include "server.h"
+#include "tests/unit/queue/server.h"
 
 #include <errno.h>
 #include <sys/socket.h>
