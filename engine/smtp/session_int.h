@@ -4,6 +4,7 @@
  *     session.c        life: begin, submit, events, deadlines
  *     session_end.c    how it ends, and for whom that means what
  *     session_send.c   what may be written now
+ *     session_flight.c how it is laid out for one write
  *     session_reply.c  what a reply means for the session: greeting to READY, QUIT
  *     session_mail.c   what a reply means for a transaction: MAIL to the final dot
  *     txn.c            a transaction by itself: rounds, results, texts
@@ -77,6 +78,11 @@ static inline uint32_t smtp_fifo_count(const struct smtp_session *s)
 static inline const struct smtp_expect *smtp_fifo_oldest(const struct smtp_session *s)
 {
     return &s->fifo[s->fifo_head % SMTP_FIFO_CAP];
+}
+
+static inline const struct smtp_expect *smtp_fifo_newest(const struct smtp_session *s)
+{
+    return &s->fifo[(s->fifo_tail - 1) % SMTP_FIFO_CAP];
 }
 
 /* ---- transactions of a session ---- */

@@ -1,76 +1,24 @@
 /*
  * session_send.c - what may be written now.
  *
- * A flight is everything one smtp_session_output() gathers: commands from the session's
- * buffer and content from the owner's memory, in the order the peer shall see them.  Each
- * step below either adds to the flight and says "more may follow", or says why not: an
- * answer must come first, or the flight is full.
+ * Each function adds one command, or some content, to a flight (session_flight.h) and
+ * returns true when more may follow it at once; false when an answer must come first.
  */
-#include "engine/smtp/session_int.h"
+#include "engine/smtp/session_flight.h"
 
 #include "engine/base/panic.h"
 #include "engine/smtp/auth.h"
 
-#include <string.h>
-
 enum {
-    /* Replies that the peer must hold for us while we write: Postfix bounds the bytes of
-     * commands by 4096, Exim the recipients by 100. */
-    COMMANDS_MAX = 4096,
+    /* How many replies a peer must be able to hold for us: Exim's bound. */
     RCPT_WINDOW = 100,
-    COMMANDS_MIN = 256, /* what an ordinary envelope needs, taken at once */
-    FIFO_SPARE = 4,     /* RSET MAIL DATA DOT always fit behind a window of recipients */
+    FIFO_SPARE = 4, /* RSET MAIL DATA DOT always fit behind a window of recipients */
     /* Larger content does not go out by BDAT before the recipients are answered. */
     BDAT_UNASKED_MAX = 65536
 };
 
-struct flight {
-    struct iovec *iov;
-    size_t max;
-    size_t count;
-    size_t bytes; /* in iov[0..count) */
-    size_t mark;  /* commands before this offset are in iov already */
-    /* Commands may move while the flight grows: their iovecs hold offsets until the end. */
-    uint16_t command_iovs[SMTP_DEPTH_MAX + 2];
-    size_t command_iov_count;
-    int64_t now_us;
-};
-
-/* ---- the flight ---- */
-
-static void flight_close_commands(struct smtp_session *s, struct flight *f)
-{
-    size_t len = s->commands.len - f->mark;
-
-    if (len > 0) {
-        ASSERT(f->count < f->max && f->command_iov_count < SMTP_DEPTH_MAX + 2);
-        f->command_iovs[f->command_iov_count++] = (uint16_t)f->count;
-        f->iov[f->count++] = (struct iovec){.iov_base = NULL, .iov_len = len};
-        f->bytes += len;
-        f->mark = s->commands.len;
-    }
-}
-
-static void flight_point_commands(struct smtp_session *s, struct flight *f)
-{
-    size_t at = 0;
-
-    for (size_t i = 0; i < f->command_iov_count; i++) {
-        struct iovec *v = &f->iov[f->command_iovs[i]];
-        v->iov_base = s->commands.ptr + at;
-        at += v->iov_len;
-    }
-}
-
-/* Room for one more run of commands and a first piece of content. */
-static bool flight_open(const struct smtp_session *s, const struct flight *f)
-{
-    return f->count + 2 < f->max && f->command_iov_count < SMTP_DEPTH_MAX + 1 &&
-           s->commands.len < COMMANDS_MAX && f->bytes < SMTP_FLIGHT_MAX;
-}
-
 static void expect(struct smtp_session *s, enum smtp_verb verb, struct smtp_txn *txn, size_t rcpt,
-                   const struct flight *f)
+                   const struct smtp_flight *f)
 {
     ASSERT(smtp_fifo_count(s) < SMTP_FIFO_CAP);
     if (smtp_fifo_count(s) == 0) {
@@ -86,13 +34,14 @@ static void expect(struct smtp_session *s, enum smtp_verb verb, struct smtp_txn 
     }
 }
 
-/* May `verb` be written with the replies that are still outstanding? */
+/* May `verb` be written with the replies that are still outstanding?  RFC 2920 3.1. */
 static bool may_send(const struct smtp_session *s, enum smtp_verb verb)
 {
     uint32_t count = smtp_fifo_count(s);
 
-    return count == 0 ||
-           (s->pipelining && smtp_verb(verb)->may_follow && count + FIFO_SPARE <= SMTP_FIFO_CAP);
+    return count == 0 || (s->pipelining && smtp_verb(verb)->may_follow &&
+                          !smtp_verb(smtp_fifo_newest(s)->verb)->must_be_last &&
+                          count + FIFO_SPARE <= SMTP_FIFO_CAP);
 }
 
 /* ---- session commands: always alone ---- */
@@ -115,7 +64,7 @@ static void put_auth(struct smtp_session *s)
     BUF_LIT(b, "\r\n");
 }
 
-static bool send_todo(struct smtp_session *s, struct flight *f)
+static bool send_todo(struct smtp_session *s, struct smtp_flight *f)
 {
     struct buf *b = &s->commands;
     enum smtp_verb verb = SMTP_VERB_EHLO;
@@ -148,7 +97,7 @@ static bool send_todo(struct smtp_session *s, struct flight *f)
     return false;
 }
 
-static bool send_quit(struct smtp_session *s, struct flight *f)
+static bool send_quit(struct smtp_session *s, struct smtp_flight *f)
 {
     if (s->quit_sent || !may_send(s, SMTP_VERB_QUIT)) {
         return false;
@@ -211,7 +160,7 @@ static void put_mail(struct smtp_session *s, const struct smtp_txn *txn)
     BUF_LIT(b, "\r\n");
 }
 
-static void put_rset(struct smtp_session *s, struct flight *f)
+static void put_rset(struct smtp_session *s, struct smtp_flight *f)
 {
     BUF_LIT(&s->commands, "RSET\r\n");
     expect(s, SMTP_VERB_RSET, NULL, 0, f);
@@ -222,7 +171,7 @@ static void put_rset(struct smtp_session *s, struct flight *f)
  * is not answered it always stands: should that BDAT fail, the server's state is unknown
  * (RFC 3030 2), and this content must not reach the other's recipients.  True: MAIL may
  * follow at once. */
-static bool clear_way(struct smtp_session *s, struct flight *f, bool ahead)
+static bool clear_way(struct smtp_session *s, struct smtp_flight *f, bool ahead)
 {
     bool wait = !s->pipelining || s->rset_wait;
 
@@ -234,7 +183,7 @@ static bool clear_way(struct smtp_session *s, struct flight *f, bool ahead)
     return ahead || !wait;
 }
 
-static bool send_mail(struct smtp_session *s, struct smtp_txn *txn, struct flight *f)
+static bool send_mail(struct smtp_session *s, struct smtp_txn *txn, struct smtp_flight *f)
 {
     bool ahead = smtp_fifo_count(s) > 0;
 
@@ -285,7 +234,7 @@ static bool round_is_full(const struct smtp_session *s, struct smtp_txn *txn, si
     return txn->domains > s->ehlo.rcpt_domain_max;
 }
 
-static bool send_rcpt(struct smtp_session *s, struct smtp_txn *txn, struct flight *f)
+static bool send_rcpt(struct smtp_session *s, struct smtp_txn *txn, struct smtp_flight *f)
 {
     size_t at = txn->next_rcpt;
     struct smtp_rcpt *rcpt = &txn->rcpts[at];
@@ -324,7 +273,7 @@ static void begin_body(struct smtp_txn *txn, bool bdat)
     txn->body_left = bdat ? txn->content.raw_len : txn->content.dotted_len;
 }
 
-static bool send_data(struct smtp_session *s, struct smtp_txn *txn, struct flight *f)
+static bool send_data(struct smtp_session *s, struct smtp_txn *txn, struct smtp_flight *f)
 {
     bool bdat = s->bdat && txn->content.raw != NULL;
 
@@ -349,38 +298,10 @@ static bool send_data(struct smtp_session *s, struct smtp_txn *txn, struct fligh
     return true;
 }
 
-/* Adds as much content as the flight takes. */
-static void put_body(struct smtp_txn *txn, struct flight *f)
+static bool send_body(struct smtp_session *s, struct smtp_txn *txn, struct smtp_flight *f)
 {
-    const struct iovec *v = txn->sent_bdat ? txn->content.raw : txn->content.dotted;
-    size_t count = txn->sent_bdat ? txn->content.raw_count : txn->content.dotted_count;
-
-    while (txn->body_left > 0 && f->count < f->max && f->bytes < SMTP_FLIGHT_MAX) {
-        ASSERT(txn->body_iov < count); /* or the lengths do not agree */
-        size_t len = v[txn->body_iov].iov_len - txn->body_off;
-        size_t room = SMTP_FLIGHT_MAX - f->bytes;
-        size_t take = len < room ? len : room;
-
-        ASSERT(take <= txn->body_left);
-        if (take > 0) {
-            f->iov[f->count++] =
-                (struct iovec){(char *)v[txn->body_iov].iov_base + txn->body_off, take};
-            f->bytes += take;
-            txn->bytes += take;
-            txn->body_left -= take;
-            txn->body_off += take;
-        }
-        if (txn->body_off == v[txn->body_iov].iov_len) {
-            txn->body_iov++;
-            txn->body_off = 0;
-        }
-    }
-}
-
-static bool send_body(struct smtp_session *s, struct smtp_txn *txn, struct flight *f)
-{
-    flight_close_commands(s, f);
-    put_body(txn, f);
+    smtp_flight_close_commands(s, f);
+    smtp_flight_put_body(f, txn);
     txn->flight = s->flight;
     if (txn->body_left > 0) {
         return false;
@@ -394,7 +315,7 @@ static bool send_body(struct smtp_session *s, struct smtp_txn *txn, struct fligh
     return true;
 }
 
-static bool send_empty(struct smtp_session *s, struct smtp_txn *txn, struct flight *f)
+static bool send_empty(struct smtp_session *s, struct smtp_txn *txn, struct smtp_flight *f)
 {
     BUF_LIT(&s->commands, ".\r\n");
     expect(s, SMTP_VERB_EMPTY, txn, 0, f);
@@ -435,7 +356,7 @@ static struct smtp_txn *next_txn(struct smtp_session *s)
     return NULL;
 }
 
-static bool send_txn(struct smtp_session *s, struct flight *f)
+static bool send_txn(struct smtp_session *s, struct smtp_flight *f)
 {
     struct smtp_txn *txn = next_txn(s);
 
@@ -470,7 +391,7 @@ static bool send_txn(struct smtp_session *s, struct flight *f)
     PANIC("nothing to send in step %u", txn->step);
 }
 
-static bool send_next(struct smtp_session *s, struct flight *f)
+bool smtp_session_send_next(struct smtp_session *s, struct smtp_flight *f)
 {
     switch ((enum smtp_phase)s->phase) {
     case SMTP_PHASE_HELLO:
@@ -484,47 +405,4 @@ static bool send_next(struct smtp_session *s, struct flight *f)
         break;
     }
     return false;
-}
-
-/* A peer that takes bytes, but too slowly, is as dead as one that takes none. */
-static int64_t write_allowance_us(const struct smtp_config *config, size_t bytes)
-{
-    int64_t by_rate =
-        config->rate_min > 0 ? (int64_t)((uint64_t)bytes * 1000000 / config->rate_min) : 0;
-
-    return by_rate > config->block_us ? by_rate : config->block_us;
-}
-
-size_t smtp_session_output(struct smtp_session *s, struct iovec *iov, size_t max, int64_t now_us)
-{
-    struct flight f = {.iov = iov, .max = max, .now_us = now_us};
-
-    ASSERT(max >= SMTP_IOV_MIN);
-    if (s->writing > 0) {
-        return 0;
-    }
-    buf_reset(&s->commands);
-    buf_reserve(&s->commands, COMMANDS_MIN);
-    s->flight++;
-    while (flight_open(s, &f) && send_next(s, &f)) {}
-    flight_close_commands(s, &f);
-    flight_point_commands(s, &f);
-    s->writing = f.bytes;
-    s->write_by_us = now_us + write_allowance_us(s->config, f.bytes);
-    return f.count;
-}
-
-void smtp_session_sent(struct smtp_session *s, size_t bytes, int64_t now_us)
-{
-    ASSERT(bytes <= s->writing);
-    s->writing -= bytes;
-    if (s->writing > 0 || bytes == 0) {
-        return;
-    }
-    if (s->phase == SMTP_PHASE_HELLO && s->commands.len > 0) {
-        explicit_bzero(s->commands.ptr, s->commands.len); /* may be a password */
-    }
-    buf_reset(&s->commands);
-    s->since_us = now_us;
-    smtp_session_check_quit(s);
 }
