@@ -25,8 +25,9 @@ struct parser {
     const struct template_rules *rules;
     struct names *names;
     struct arena *arena;
-    struct buf nodes;                /* struct node */
-    size_t open[TEMPLATE_DEPTH_MAX]; /* indexes of the sections we are in */
+    struct buf nodes;                   /* struct node */
+    size_t open[TEMPLATE_DEPTH_MAX];    /* indexes of the sections we are in */
+    size_t open_at[TEMPLATE_DEPTH_MAX]; /* where they begin in the text */
     size_t depth;
     struct template_fault *fault;
 };
@@ -174,6 +175,7 @@ static int section_open(struct parser *p, const struct tag *tag)
     }
     int err = name_slot(p, slice_trim(slice_from(tag->inner, 1)), tag, &node.slot);
     if (err == 0) {
+        p->open_at[p->depth] = tag->start;
         p->open[p->depth++] = node_count(p);
         node_add(p, node);
     }
@@ -300,7 +302,9 @@ int template_parse(struct slice text, const struct template_rules *rules, struct
     }
     if (err == 0 && p.depth > 0) {
         struct slice name = names->name[node_at(&p, p.open[p.depth - 1])->slot].text;
-        err = fault_at(&p, ERR_INVALID, text.len, "{{/" SLICE_FMT "}} is missing", SLICE_ARG(name));
+        err = fault_at(&p, ERR_INVALID, p.open_at[p.depth - 1],
+                       "the section of " SLICE_FMT " is never closed; write {{/" SLICE_FMT "}}",
+                       SLICE_ARG(name), SLICE_ARG(name));
     }
     out->count = node_count(&p);
     out->node = arena_take(arena, p.nodes.len);
