@@ -1,8 +1,8 @@
 /*
  * script.h - a dialogue file, read (format: tests/dialogue/README.md).
  */
-#ifndef VOLLEY_TEST_DIALOGUE_SCRIPT_H
-#define VOLLEY_TEST_DIALOGUE_SCRIPT_H
+#ifndef VOLLEY_TESTS_DIALOGUE_SCRIPT_H
+#define VOLLEY_TESTS_DIALOGUE_SCRIPT_H
 
 #include "engine/base/buf.h"
 #include "engine/smtp/session.h"
