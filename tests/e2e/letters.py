@@ -1,5 +1,8 @@
 """letters.py - letters that tests send, and what must come out of them."""
 
+import email
+import email.policy
+
 LETTER = (
     b"From: News <news@sender.test>\r\n"
     b"To: {{to}}\r\n"
@@ -21,13 +24,32 @@ LETTER = (
 
 
 def expected(ident, to, name, number):
-    """LETTER as it arrives at a recipient: nothing but the placeholders has changed."""
-    values = {b"{{to}}": to, b"{{number}}": number, b"{{name}}": name, b"{{id}}": ident,
+    """What LETTER says at a recipient: (header fields, body), as meaning() has it."""
+    values = {b"{{to}}": to, b"{{number}}": number, b"{{name}}": name, b"{{id}}": f"{ident}.1",
               b"{{name|nobody}}": name}
     text = LETTER
     for placeholder, value in values.items():
         text = text.replace(placeholder, str(value).encode())
-    return text
+    return meaning(text)
+
+
+def meaning(letter):
+    """Header fields as (name, text) and the body's bytes, with encodings undone.
+
+    A text with placeholders is sent quoted-printable, so that any value fits; line ends may
+    have become LF on the way through a mailbox.
+    """
+    parsed = email.message_from_bytes(letter, policy=email.policy.SMTP)
+    # The form of the text, and what receivers put in front.
+    skip = {"content-type", "content-transfer-encoding", "return-path", "x-envelope-to", "x-sink",
+            "x-original-to", "delivered-to", "received"}
+    fields = [(name, str(value)) for name, value in parsed.items() if name.lower() not in skip]
+    return fields, parsed.get_payload(decode=True).replace(b"\r\n", b"\n")
+
+
+def envelope_to(letter):
+    """The recipient that volley-sink noted in a stored letter."""
+    return email.message_from_bytes(letter)["X-Envelope-To"].strip("<>")
 
 
 # Without anything to merge, and with a Date and Message-ID: not a byte may change.
