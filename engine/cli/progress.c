@@ -100,7 +100,7 @@ void progress_put_line(struct buf *out, const struct progress_state *state,
         put_bar(out, share, room < BAR_MAX ? room : BAR_MAX);
         width -= (room < BAR_MAX ? room : BAR_MAX) + BAR_FRAME;
     }
-    table_put_cut(out, buf_slice(&text), width);
+    table_put_cut(out, buf_slice(&text), width > 0 ? width : SIZE_MAX);
     buf_fini(&text);
 }
 
@@ -175,7 +175,7 @@ static void draw(struct progress *p, const struct progress_state *state, int64_t
     if (p->terminal) {
         BUF_LIT(&line, "\r");
     }
-    progress_put_line(&line, state, &figures, p->terminal ? width_now(p->fd) : 200);
+    progress_put_line(&line, state, &figures, p->terminal ? width_now(p->fd) : 0);
     if (p->terminal) {
         BUF_LIT(&line, "\x1b[K");
     }

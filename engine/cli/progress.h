@@ -56,7 +56,8 @@ struct progress_figures {
     double elapsed_s;
 };
 
-/* Appends the line, at most `width` cells wide: the note and then the bar give way first. */
+/* Appends the line, at most `width` cells wide: the note and then the bar give way first.  A
+ * width of 0 has no end and no bar: a line for a log. */
 void progress_put_line(struct buf *out, const struct progress_state *state,
                        const struct progress_figures *figures, size_t width);
 

@@ -409,8 +409,8 @@ static int open_queue(struct sending *s)
     s->submit = submit_new(&options, s->checkpoint.part + 1);
     err = submit_open(s->submit, &why);
     if (err == 0 && m->options->follow) {
-        s->follow =
-            follow_open(&s->url, options.prefix, options.partitions, options.sending, &err, &why);
+        s->follow = follow_open(&s->url, options.prefix, options.partitions, slice_cstr(s->tag),
+                                &err, &why);
     }
     if (err != 0) {
         redis_url_put(&url, &s->url);

@@ -107,13 +107,18 @@ static void test_progress_line(void **state)
     out.len = 0;
     progress_put_line(&out, &s, &f, 100);
     buf_terminate(&out);
-    assert_string_equal(out.ptr,
-                        "[==>                        ]   7 % sending 1 500 of 20 000 letters, 15 210/s, "
-                        "83 s left; 3 bad rows");
+    assert_string_equal(
+        out.ptr, "[==>                        ]   7 % sending 1 500 of 20 000 letters, 15 210/s, "
+                 "83 s left; 3 bad rows");
     out.len = 0;
     progress_put_line(&out, &s, &f, 60); /* no room for the bar, nor for all of the note */
     buf_terminate(&out);
     assert_string_equal(out.ptr, "sending 1 500 of 20 000 letters, 15 210/s, 83 s left; 3 bad…");
+    out.len = 0;
+    progress_put_line(&out, &s, &f, 0); /* for a log */
+    buf_terminate(&out);
+    assert_string_equal(out.ptr,
+                        "sending 1 500 of 20 000 letters, 15 210/s, 83 s left; 3 bad rows");
     s.total = 0;
     s.note = NULL;
     f = (struct progress_figures){.rate = 0.5, .eta_s = -1};
