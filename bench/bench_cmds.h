@@ -14,4 +14,7 @@ struct bench_cmd {
 extern const struct args_command bench_floor_command;
 int bench_floor_run(int argc, char **argv);
 
+extern const struct args_command bench_quick_command;
+int bench_quick_run(int argc, char **argv);
+
 #endif

@@ -8,6 +8,7 @@
 
 static const struct bench_cmd commands[] = {
     {&bench_floor_command, bench_floor_run},
+    {&bench_quick_command, bench_quick_run},
 };
 
 static const char *const description[] = {
@@ -17,6 +18,7 @@ static const char *const description[] = {
 
 static const struct args_pair overview[] = {
     {"floor", "what sending must cost at least"},
+    {"quick", "one run of the engine, with the floor to compare"},
     {0},
 };
 

@@ -12,6 +12,7 @@ import zlib
 
 import pytest
 
+from conftest import needs
 from process import eventually
 
 LETTER = "From: a@from.test\r\nSubject: x\r\nMessage-ID: <1@x>\r\n\r\n.dot\r\nend\r\n"
@@ -494,7 +495,8 @@ def test_magic_recipients(sink):
     assert plain.replies(2) == [250, 250]
 
 
-@pytest.mark.parametrize("way", ["refuse", "handshake-reset", "handshake-close", "garbage", "stall"])
+@pytest.mark.parametrize("way", ["refuse", "handshake-reset", "handshake-close", "garbage",
+                                 "stall"])
 def test_broken_tls(sink, way):
     server = sink("--tls-break", way, "--idle", "500ms", tls=True)
     client = smtplib.SMTP(*host_port(server.address), timeout=5)
@@ -576,3 +578,13 @@ def test_floor_reports_a_refusal(box, sink):
     done = box.run("volley-bench", "floor", "--to", server.address, "--messages", "1000",
                    "--size", "1KB")
     assert done.returncode == 1 and "the server refused: 451 4.3.0 No" in done.stderr
+
+
+def test_quick_runs_the_whole_path(box, backend):
+    needs("redis-server")
+    done = box.run("volley-bench", "quick", "--jobs", "500", "--domains", "20", "--io", backend,
+                   "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["messages"] == result["distinct"] == 500 and result["duplicates"] == 0
+    assert result["floor_per_s"] > 0
