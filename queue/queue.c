@@ -41,6 +41,11 @@ static void go_down(struct queue *q)
 
 void queue_go_up(struct queue *q)
 {
+    if (!q->closing && node_epoch(q->node) != q->life_number) {
+        q->state = QUEUE_DOWN; /* the node has lost that life meanwhile: wait for its next */
+        wheel_arm(io_wheel(q->io), &q->tick, io_now_us(q->io) + LIFE_POLL_US);
+        return;
+    }
     q->state = QUEUE_UP;
     queue_index_restart(q);
     q->rescan_us = io_now_us(q->io) + RESCAN_US;
@@ -137,7 +142,8 @@ static void life_follow(struct queue *q)
             queue_check_begin(q);
         }
     }
-    if (q->state == QUEUE_DOWN && q->life_number != 0 && redis_up(q->redis)) {
+    if (q->state == QUEUE_DOWN && q->life_number != 0 && redis_up(q->redis) &&
+        (number == q->life_number || q->closing)) {
         queue_check_begin(q);
     }
 }
