@@ -195,7 +195,7 @@ def test_bad_rows(desk):
 
 def test_lists_of_all_kinds(desk):
     lists = [
-        b"\xef\xbb\xbfTo,name,number\r\n a@d.test ,N,1\r\n",           # byte order mark, CRLF, blanks
+        b"\xef\xbb\xbfTo,name,number\r\n a@d.test ,N,1\r\n",           # BOM, CRLF, blanks
         "Email;name;number\na@d.test;\"Mü;ller\";1\n".encode(),         # semicolons
         b"number\temail\tname\n1\ta@d.test\tN",                         # tabs, no line end
         b'name,to,number\n"two\nlines",a@d.test,1\n\n\n',               # line end in a field
@@ -210,8 +210,9 @@ def test_lists_of_all_kinds(desk):
 
 
 def test_lists_that_are_none(desk):
-    for text, says in [("", "empty"), ("name\nAnn\n", "no column"), ("to,email\na,b\n", "two columns"),
-                       ("to,name,name\n", "two columns"), ('to,"name\n', "quote"),
+    for text, says in [("", "empty"), ("name\nAnn\n", "no column"),
+                       ("to,email\na,b\n", "two columns"), ("to,name,name\n", "two columns"),
+                       ('to,"name\n', "quote"),
                        (b"to,\xff\n", "UTF-8")]:
         desk.write(text)
         done = desk.send()
@@ -246,8 +247,9 @@ def test_missing_columns(desk):
 def test_options_reach_the_jobs(desk):
     desk.write("to,name,number\na@d.test,N,1\n")
     at = int(time.time()) + 5000
-    done = desk.send("--class", "bulk", "--campaign", "c1", "--tenant", "t1", "--pool", "p1", "--at", str(at),
-                     "--spread", "1h", "--from", "bounce@sender.test", "--id", "letter-1")
+    done = desk.send("--class", "bulk", "--campaign", "c1", "--tenant", "t1", "--pool", "p1",
+                     "--at", str(at), "--spread", "1h", "--from", "bounce@sender.test",
+                     "--id", "letter-1")
     assert done.returncode == 0, done.stderr
     assert desk.queue.client.hget(desk.queue.key("msg:letter-1"), "from") == b"bounce@sender.test"
     (record, due), = desk.queue.client.zrange(desk.queue.key("due:bulk"), 0, -1, withscores=True)
@@ -265,8 +267,8 @@ def test_a_pool_that_nobody_has(box):
     box.engine(queue, io="epoll", sink=box.sink().address)
     (box.path / "letter.eml").write_bytes(LETTER)
     (box.path / "list.csv").write_text("to,name,number\na@d.test,N,1\n")
-    done = box.run("volley", "send", "--redis", queue.url, "--to", "list.csv", "--message", "letter.eml",
-                   "--pool", "nowhere")
+    done = box.run("volley", "send", "--redis", queue.url, "--to", "list.csv",
+                   "--message", "letter.eml", "--pool", "nowhere")
     assert done.returncode == 1 and "nowhere" in done.stderr
 
 

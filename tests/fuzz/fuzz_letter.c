@@ -3,7 +3,7 @@
  * fuzz_letter.c - any bytes as a letter, with values from the same bytes: refused with a line
  * number, or what comes out may be sent and its two forms agree.
  */
-#include "../unit/message/letters.h"
+#include "tests/unit/message/letters.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 

@@ -203,10 +203,13 @@ static void test_follow(void **state)
 {
     static const char lines[] =
         "{\"v\":1,\"type\":\"delivered\",\"final\":true,\"x\":{\"sending\":\"s1.0\"}}\n"
-        "{\"v\":1,\"type\":\"bounced\",\"final\":true,\"x\":{\"sending\":\"s1.0\"},\"text\":\"\\\"final\\\":x\"}\n"
-        "{\"v\":1,\"type\":\"deferred\",\"final\":false,\"x\":{\"sending\":\"s1.0\"},\"text\":\"\\\"final\\\":true\"}\n"
+        "{\"v\":1,\"type\":\"bounced\",\"final\":true,\"x\":{\"sending\":\"s1.0\"},\""
+        "text\":\"\\\"final\\\":x\"}\n"
+        "{\"v\":1,\"type\":\"deferred\",\"final\":false,\"x\":{\"sending\":\"s1.0\"},"
+        "\"text\":\"\\\"final\\\":true\"}\n"
         "{\"v\":1,\"type\":\"delivered\",\"final\":true,\"x\":{\"sending\":\"s1.04\"}}\n"
-        "{\"v\":1,\"type\":\"delivered\",\"final\":true,\"late\":true,\"x\":{\"sending\":\"s1.0\"}}\n"
+        "{\"v\":1,\"type\":\"delivered\",\"final\":true,\"late\":true,\"x\":{\"sendin"
+        "g\":\"s1.0\"}}\n"
         "{\"v\":1,\"type\":\"site\"}\n"
         "not json\n";
     struct follow_counts counts = {.finals = 0};

@@ -1,8 +1,8 @@
 /*
  * letters.h - what the tests of letters share: compile, render, flatten, and a strict look.
  */
-#ifndef TESTS_MESSAGE_LETTERS_H
-#define TESTS_MESSAGE_LETTERS_H
+#ifndef VOLLEY_TEST_MESSAGE_LETTERS_H
+#define VOLLEY_TEST_MESSAGE_LETTERS_H
 
 #include "engine/base/mem.h"
 #include "engine/message/letter.h"

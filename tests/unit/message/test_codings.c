@@ -177,9 +177,12 @@ static void test_words(void **state)
          "X: a =?utf-8?Q?resum=C3=A9?= of it all, to be read\r\n"},
         {"=?x?= y", "X: =?utf-8?B?PT94Pz0=?= y\r\n"},
         {"one two three four five six seven eight nine ten eleven twelve thirteen fourteen",
-         "X: one two three four five six seven eight nine ten eleven twelve thirteen\r\n fourteen\r\n"},
-        {"\xd0\x9f\xd1\x80\xd0\xb8\xd0\xb2\xd0\xb5\xd1\x82 \xd0\x9f\xd1\x80\xd0\xb8\xd0\xb2\xd0\xb5\xd1\x82 "
-         "\xd0\x9f\xd1\x80\xd0\xb8\xd0\xb2\xd0\xb5\xd1\x82 \xd0\x9f\xd1\x80\xd0\xb8\xd0\xb2\xd0\xb5\xd1\x82",
+         "X: one two three four five six seven eight nine ten eleven twelve thirteen"
+         "\r\n fourteen\r\n"},
+        {"\xd0\x9f\xd1\x80\xd0\xb8\xd0\xb2\xd0\xb5\xd1\x82 "
+         "\xd0\x9f\xd1\x80\xd0\xb8\xd0\xb2\xd0\xb5\xd1\x82 "
+         "\xd0\x9f\xd1\x80\xd0\xb8\xd0\xb2\xd0\xb5\xd1\x82 "
+         "\xd0\x9f\xd1\x80\xd0\xb8\xd0\xb2\xd0\xb5\xd1\x82",
          "X: =?utf-8?B?0J/RgNC40LLQtdGCINCf0YDQuNCy0LXRgiDQn9GA0LjQstC10YIg0J/RgNC4?=\r\n"
          " =?utf-8?B?0LLQtdGC?=\r\n"},
     };

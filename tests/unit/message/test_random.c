@@ -5,7 +5,7 @@
  * The generator writes a template and, beside it, the text that a reader must see.  The part
  * is then found and decoded by code that shares nothing with the product.
  */
-#include "letters.h"
+#include "tests/unit/message/letters.h"
 
 #include "engine/base/err.h"
 #include "engine/base/rng.h"
