@@ -113,11 +113,7 @@ void smtp_session_decline(struct smtp_session *s, const struct smtp_trouble *t)
 {
     ASSERT(s->inside == 0);
     record_end(s, t);
-    if (t->reply != NULL && t->reply->code == 421) {
-        smtp_session_over(s, t);
-    } else {
-        s->phase = SMTP_PHASE_GOODBYE;
-    }
+    s->phase = SMTP_PHASE_GOODBYE;
 }
 
 void smtp_session_garbage(struct smtp_session *s, enum smtp_stage stage,

@@ -238,6 +238,29 @@ static void test_reuse_of_memory(void **state)
     finish(&o);
 }
 
+static void test_what_is_known(void **state)
+{
+    static struct owner o;
+
+    (void)state;
+    begin(&o);
+    ready(&o, "250-mx.y.example\r\n250-SIZE 1000\r\n250 LIMITS RCPTMAX=7\r\n");
+    assert_int_equal(smtp_session_ehlo(&o.session)->size_max, 1000);
+    assert_int_equal(smtp_session_rcpt_max(&o.session), 7);
+    assert_false(smtp_session_is_tls(&o.session));
+    assert_int_equal(smtp_session_stage(&o.session), SMTP_STAGE_MAIL);
+    assert_int_equal(smtp_session_deadline_us(&o.session), INT64_MAX);
+    smtp_session_eof(&o.session, 0, o.now_us);
+    /* Whatever comes after the end changes nothing. */
+    say(&o, "250 ok\r\n");
+    smtp_session_eof(&o.session, ERR_IO, o.now_us);
+    smtp_session_quit(&o.session, o.now_us);
+    smtp_session_tls_up(&o.session, o.now_us);
+    assert_int_equal(smtp_session_end(&o.session)->reason, SMTP_END_IDLE);
+    assert_int_equal(smtp_session_stage(&o.session), smtp_session_end(&o.session)->stage);
+    finish(&o);
+}
+
 static void test_is_small(void **state)
 {
     (void)state;
@@ -256,6 +279,7 @@ int main(void)
         cmocka_unit_test(test_texts_are_shared),
         cmocka_unit_test(test_texts_are_bounded),
         cmocka_unit_test(test_reuse_of_memory),
+        cmocka_unit_test(test_what_is_known),
         cmocka_unit_test(test_is_small),
     };
 
