@@ -4,11 +4,25 @@
 #include "bench/bench_cmds.h"
 #include "engine/base/suggest.h"
 
+#include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 static const struct bench_cmd commands[] = {
     {&bench_floor_command, bench_floor_run},
     {&bench_quick_command, bench_quick_run},
+};
+
+struct bench_args {
+    bool man;
+};
+
+static const struct args_option options[] = {
+    {.name = "man",
+     .target = offsetof(struct bench_args, man),
+     .hidden = true,
+     .help = "Prints the manual page (roff)."},
+    {0},
 };
 
 static const char *const description[] = {
@@ -27,6 +41,7 @@ static const struct args_command bench_command = {
     .summary = "the benchmarks",
     .synopsis = "COMMAND [OPTION]...",
     .description = description,
+    .options = options,
     .operands_max = 1,
     .operand = "COMMAND",
     .commands = overview,
@@ -39,15 +54,35 @@ static struct slice short_name(const struct bench_cmd *c)
     return slice_cstr(strrchr(c->command->name, ' ') + 1);
 }
 
+static int print_man(void)
+{
+    struct buf out = BUF_EMPTY;
+
+    args_put_man(&out, &bench_command, "");
+    bool written = fwrite(out.ptr, 1, out.len, stdout) == out.len && fflush(stdout) == 0;
+    buf_fini(&out);
+    return written ? ARGS_EXIT_OK : ARGS_EXIT_FAILED;
+}
+
+static int without_command(int argc, char **argv)
+{
+    struct bench_args args = {.man = false};
+    struct args_list operands = {NULL, 0};
+    int code = args_main(&bench_command, argc, argv, &args, &operands);
+
+    args_list_fini(&operands);
+    if (code >= 0) {
+        return code;
+    }
+    return args.man ? print_man() : args_usage_error(&bench_command, "COMMAND is missing");
+}
+
 int main(int argc, char **argv)
 {
     struct suggest near;
-    struct args_list operands = {NULL, 0};
 
     if (argc < 2 || argv[1][0] == '-') {
-        int code = args_main(&bench_command, argc, argv, NULL, &operands);
-        args_list_fini(&operands);
-        return code >= 0 ? code : args_usage_error(&bench_command, "COMMAND is missing");
+        return without_command(argc, argv);
     }
     suggest_init(&near, slice_cstr(argv[1]));
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {

@@ -174,6 +174,7 @@ static const struct args_option options[] = {
      .max = INT64_C(864000000000),
      .help = "Ends after this time, come what may."},
     {.name = "json", AT(json), .help = "Prints the statistics as one JSON object."},
+    {.name = "man", AT(man), .hidden = true, .help = "Prints the manual page (roff)."},
     {0},
 };
 

@@ -32,7 +32,7 @@ struct sink_args {
     bool digest;
     uint64_t expect;
     int64_t timeout_us;
-    bool json;
+    bool json, man;
 };
 
 extern const struct args_command sink_command;

@@ -170,6 +170,16 @@ static bool serve(struct sink *sink, const struct sink_setup *setup, const struc
     }
 }
 
+static int print_man(void)
+{
+    struct buf out = BUF_EMPTY;
+
+    args_put_man(&out, &sink_command, "");
+    bool written = fwrite(out.ptr, 1, out.len, stdout) == out.len && fflush(stdout) == 0;
+    buf_fini(&out);
+    return written ? ARGS_EXIT_OK : ARGS_EXIT_FAILED;
+}
+
 static int run(const struct sink_args *args)
 {
     struct sink_setup setup;
@@ -203,7 +213,7 @@ int main(int argc, char **argv)
     sink_args_init(&args);
     int code = args_main(&sink_command, argc, argv, &args, NULL);
     if (code < 0) {
-        code = run(&args);
+        code = args.man ? print_man() : run(&args);
     }
     sink_args_fini(&args);
     return code;
