@@ -16,7 +16,7 @@
 
 enum { ARENA_BLOCK = 128 * 1024 };
 
-#define ITEMS_MAX (1024 * 1024) /* in one array: far more than any call of ours asks for */
+#define ITEMS_MAX (128 * 1024) /* in one array: far more than any call of ours asks for */
 
 struct arena_block {
     struct arena_block *next;
