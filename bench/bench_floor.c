@@ -6,6 +6,7 @@
 #include "engine/base/json.h"
 
 #include <stdio.h>
+#include <sys/resource.h>
 
 struct floor_args {
     const char *to;
@@ -105,6 +106,17 @@ const struct args_command bench_floor_command = {
     .see_also = "volley-sink(1)",
 };
 
+/* A descriptor for each connection: as many as we may have. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 static double per_message(int64_t us, const struct floor_result *r)
 {
     return r->messages > 0 ? (double)us / (double)r->messages : 0;
@@ -161,6 +173,7 @@ int bench_floor_run(int argc, char **argv)
     if (code >= 0) {
         return code;
     }
+    raise_descriptor_limit();
     o = (struct floor_options){.io = (enum io_backend)args.io,
                                .mode = (enum floor_mode)args.mode,
                                .messages = args.messages,

@@ -180,6 +180,17 @@ static int print_man(void)
     return written ? ARGS_EXIT_OK : ARGS_EXIT_FAILED;
 }
 
+/* A descriptor for each connection: as many as we may have. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 static int run(const struct sink_args *args)
 {
     struct sink_setup setup;
@@ -187,6 +198,7 @@ static int run(const struct sink_args *args)
     sigset_t signals;
     int code = sink_setup_init(&setup, args);
 
+    raise_descriptor_limit();
     block_signals(&signals);
     if (code < 0) {
         setup.options.on_expected = on_expected;
