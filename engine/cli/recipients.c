@@ -6,6 +6,7 @@
 #include "engine/base/mem.h"
 #include "engine/base/utf8.h"
 #include "engine/cli/csv.h"
+#include "engine/dns/idna.h"
 #include "engine/message/address.h"
 
 #include <errno.h>
@@ -31,6 +32,7 @@ struct recipients {
     size_t column_count;
     size_t to_column;
     struct buf what;
+    struct buf to; /* an address whose domain was turned into A-labels */
 };
 
 /* ---- bytes ---- */
@@ -230,6 +232,7 @@ void recipients_close(struct recipients *r)
     csv_fini(&r->csv);
     buf_fini(&r->names);
     buf_fini(&r->what);
+    buf_fini(&r->to);
     mem_free(r->column);
     mem_free(r->window);
     mem_free(r);
@@ -280,6 +283,21 @@ static enum recipients_result bad_row(struct recipients *r, struct recipients_ro
     return RECIPIENTS_BAD;
 }
 
+/* A domain beyond ASCII goes out in its xn-- form (RFC 5890), in the envelope and in To. */
+static struct slice ascii_address(struct recipients *r, struct slice to)
+{
+    const char *at = to.len > 0 ? memrchr(to.ptr, '@', to.len) : NULL;
+
+    if (at == NULL || utf8_is_ascii(to)) {
+        return to;
+    }
+    size_t len = (size_t)(at - to.ptr) + 1;
+
+    buf_reset(&r->to);
+    buf_put(&r->to, to.ptr, len);
+    return idna_to_ascii(slice_from(to, len), &r->to) == 0 ? buf_slice(&r->to) : to;
+}
+
 static enum recipients_result check_row(struct recipients *r, const struct csv_row *row,
                                         struct recipients_row *out)
 {
@@ -303,6 +321,7 @@ static enum recipients_result check_row(struct recipients *r, const struct csv_r
     if (total > RECIPIENTS_VALUE_MAX) {
         return bad_row(r, out, "its values have more than 16 KB together");
     }
+    out->to = ascii_address(r, out->to);
     if (address_parse(out->to, &address, &why) != 0) {
         return bad_row(r, out, "\"" SLICE_FMT "\" is not an address: %s",
                        (int)(out->to.len < 100 ? out->to.len : 100),

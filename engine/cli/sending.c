@@ -414,8 +414,12 @@ static int open_queue(struct sending *s)
     }
     if (err != 0) {
         redis_url_put(&url, &s->url);
-        complain(s, "Redis at " SLICE_FMT ": " SLICE_FMT, SLICE_ARG(buf_slice(&url)),
-                 SLICE_ARG(buf_slice(&why)));
+        bool own = m->options->redis == NULL && strcmp(s->conf->queue.redis, "embedded") == 0;
+        complain(s, "Redis at " SLICE_FMT ": " SLICE_FMT "%s", SLICE_ARG(buf_slice(&url)),
+                 SLICE_ARG(buf_slice(&why)),
+                 own ? "; it is the engine's own and runs with it: start volley run, or say where "
+                       "the queue is with --redis URL or -c FILE"
+                     : "");
     }
     buf_fini(&why);
     buf_fini(&url);

@@ -78,8 +78,7 @@ static const char *label_fault(struct slice label)
         return "a label of the domain begins or ends with a hyphen";
     }
     for (size_t i = 0; i < label.len; i++) {
-        /* '_' is no host name, yet such domains do receive mail */
-        if (!is_alnum(label.ptr[i]) && label.ptr[i] != '-' && label.ptr[i] != '_') {
+        if (!is_alnum(label.ptr[i]) && label.ptr[i] != '-') {
             return "the domain has a character that domains do not have";
         }
     }

@@ -209,6 +209,16 @@ def test_lists_of_all_kinds(desk):
     assert all(b"extra" not in job for job in desk.jobs())
 
 
+def test_domains_beyond_ascii(desk):
+    desk.write("to,name,number\nann@bücher.test,N,1\nzoë@d.test,N,2\n")
+    (desk.box.path / "letter.eml").write_bytes(LETTER)
+    done = desk.send("--preview", "1")
+    assert "To: ann@xn--bcher-kva.test\n" in done.stdout
+    done = desk.send()
+    assert done.returncode == 1 and re.search(r"^list\.csv:3: .*not ASCII", done.stderr, flags=re.M)
+    assert [b"ann@xn--bcher-kva.test" in job for job in desk.jobs()] == [True]
+
+
 def test_lists_that_are_none(desk):
     for text, says in [("", "empty"), ("name\nAnn\n", "no column"),
                        ("to,email\na,b\n", "two columns"), ("to,name,name\n", "two columns"),

@@ -315,7 +315,6 @@ static void test_addresses(void **state)
         "a@[IPv6:2001:db8::1]",
         "a@localhost",
         "a@xn--bcher-kva.example",
-        "a@my_host.example",
     };
     static const struct {
         const char *text, *why;
@@ -338,6 +337,7 @@ static void test_addresses(void **state)
         {"a@-b.cd", "hyphen"},
         {"a@b-.cd", "hyphen"},
         {"a@b c.de", "character"},
+        {"a@b_c.de", "character"},
         {"a@b.cd>", "character"},
         {"a@[1.2.3.4", "not closed"},
         {"a@[1 2]", "wrong character"},
