@@ -123,8 +123,18 @@ static bool wait_ready(struct engine *e, unsigned count)
     return !failed;
 }
 
+static void let_go(struct engine *e)
+{
+    pthread_mutex_lock(&e->lock);
+    e->go = true;
+    pthread_cond_broadcast(&e->changed);
+    pthread_mutex_unlock(&e->lock);
+}
+
 static int start_workers(struct engine *e)
 {
+    int err = 0;
+
     e->worker_count = count_workers(e->conf);
     e->workers = mem_array(e->worker_count, sizeof(e->workers[0]));
     for (unsigned i = 0; i < e->worker_count; i++) {
@@ -134,23 +144,24 @@ static int start_workers(struct engine *e)
         mailbox_init(&w->jobs);
         mailbox_init(&w->bells);
     }
-    for (unsigned i = 0; i < e->worker_count; i++) {
+    for (unsigned i = 0; err == 0 && i < e->worker_count; i++) {
         pthread_mutex_lock(&e->lock);
         e->running++;
         pthread_mutex_unlock(&e->lock);
-        int err = pthread_create(&e->workers[i].thread, NULL, worker_main, &e->workers[i]);
+        err = pthread_create(&e->workers[i].thread, NULL, worker_main, &e->workers[i]);
         if (err != 0) {
             log_error("cannot start worker %u: %s", i, strerror(err));
+            pthread_mutex_lock(&e->lock);
             e->running--;
-            e->started = i;
-            return ERR_LIMIT;
-        }
-        e->started = i + 1;
-        if (!wait_ready(e, i + 1)) {
-            return ERR_IO;
+            pthread_mutex_unlock(&e->lock);
+            err = ERR_LIMIT;
+        } else {
+            e->started = i + 1;
+            err = wait_ready(e, i + 1) ? 0 : ERR_IO;
         }
     }
-    return 0;
+    let_go(e);
+    return err;
 }
 
 /* ---- running ---- */

@@ -29,6 +29,7 @@ struct engine {
     pthread_cond_t changed;
     unsigned ready;   /* workers that have started or failed to */
     unsigned started; /* threads to be joined */
+    bool go;          /* all have started (or failed to): loops run */
     bool failed;      /* a worker could not start, or the node cannot work */
     int exit_code;
     unsigned running; /* workers whose delivery is not over */

@@ -295,11 +295,16 @@ static int start(struct worker *w, struct buf *why)
     return start_deliver(w, why);
 }
 
-static void tell_ready(struct engine *e)
+/* No loop runs before every worker has one: from then on any of them may be woken by any
+ * other. */
+static void meet(struct engine *e)
 {
     pthread_mutex_lock(&e->lock);
     e->ready++;
     pthread_cond_broadcast(&e->changed);
+    while (!e->go) {
+        pthread_cond_wait(&e->changed, &e->lock);
+    }
     pthread_mutex_unlock(&e->lock);
 }
 
@@ -318,7 +323,7 @@ void *worker_main(void *arg)
         w->closed = true;
     }
     buf_fini(&why);
-    tell_ready(w->engine);
+    meet(w->engine);
     run(w);
     if (w->index == 0 && w->io != NULL) {
         run_node_out(w);
