@@ -32,7 +32,7 @@ def source(name):
 class Server:
     def __init__(self):
         self.directory = tempfile.mkdtemp(prefix="volley-queue-")
-        path = f"{self.directory}/s"
+        path = self.path = f"{self.directory}/s"
         program = shutil.which("redis-server") or shutil.which("valkey-server")
         self.process = subprocess.Popen(
             [program, "--port", "0", "--unixsocket", path, "--dir", self.directory, "--save", "",

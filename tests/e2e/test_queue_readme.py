@@ -1,0 +1,63 @@
+"""test_queue_readme.py - what queue/README.md tells people to type does what it says."""
+
+import re
+import shutil
+import subprocess
+
+import redis
+
+from queue_library import BASE, LETTER, ROOT, Queue, queue, record, server, source, text  # noqa: F401
+
+README = (ROOT / "queue/README.md").read_text()
+
+
+def section(title):
+    return re.search(r"^## %s.*?\n(.*?)^## " % re.escape(title), README, re.M | re.S).group(1)
+
+
+def test_redis_cli(queue, server, tmp_path):
+    (tmp_path / "letter.eml").write_bytes(LETTER)
+    answers = []
+    for line in re.findall(r"^    (redis-cli .*)$", section("From redis-cli"), re.M):
+        command = line.replace("redis-cli", f"redis-cli -s {server.path}", 1)
+        done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, timeout=30)
+        assert done.returncode == 0, done
+        answers.append(done.stdout.decode().strip())
+    assert shutil.which("redis-cli") and answers[0] == "news42" and len(answers[1]) == 26
+    assert record(queue.list("in:normal:default:default")[0])["to"] == "ann@example.org"
+
+
+def test_python(queue, server, tmp_path, monkeypatch):
+    (tmp_path / "letter.eml").write_bytes(LETTER)
+    monkeypatch.chdir(tmp_path)
+    real = redis.Redis
+    monkeypatch.setattr(redis, "Redis", lambda: real(unix_socket_path=server.path))
+    names = {}
+    exec(re.search(r"```python\n(.*?)```", README, re.S).group(1), names)
+    assert len(names["job"]) == 26
+    assert [len(answer) for answer in names["answers"]] == [26, 26]
+    assert len(queue.list("in:normal:default:default")) == 1
+    assert [record(raw)["to"] for raw in queue.list("in:bulk:default:default")] == [
+        "ann@example.org", "bob@example.org"]
+
+
+def test_every_field_is_known(queue):
+    """Each field in the table is taken, or refused for its value, never as unknown."""
+    queue.store("id", "m", "eml", LETTER)
+    rows = re.findall(r"^\| (`.*?) \|", section("volley_submit"), re.M)
+    fields = [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
+    assert len(fields) > 25
+    for field in fields:
+        name = field.replace("<name>", "a")
+        try:
+            queue.submit(name, "\0")
+        except redis.ResponseError as error:
+            assert "is not a field" not in str(error), error
+
+
+def test_the_library_has_the_functions_named(queue):
+    loaded = text(queue.redis.function_list(library="volley"))[0]
+    names = {dict(zip(f[::2], f[1::2]))["name"]
+             for f in dict(zip(loaded[::2], loaded[1::2]))["functions"]}
+    assert names == set(re.findall(r"\b(volley_(?:store|submit\w*))\b", README))
+    assert source("volley").startswith("#!lua name=volley\n") and Queue and BASE
