@@ -127,7 +127,7 @@ static bool may_go_ahead(const struct smtp_session *s)
     const struct smtp_txn *before = predecessor(s);
 
     return s->depth > 1 && may_send(s, SMTP_VERB_MAIL) && before != NULL &&
-           before->step == SMTP_STEP_SENT && (before->flags & SMTP_TXN_WRITTEN) != 0;
+           (before->flags & SMTP_TXN_WRITTEN) != 0;
 }
 
 static void put_mail(struct smtp_session *s, const struct smtp_txn *txn)
