@@ -390,7 +390,6 @@ static int open_queue(struct sending *s)
 {
     struct mailing *m = s->m;
     struct buf why = BUF_EMPTY;
-    struct buf url = BUF_EMPTY;
     int err = 0;
 
     snprintf(s->tag, sizeof(s->tag), "%s.%" PRIu64, s->checkpoint.sending, s->checkpoint.part);
@@ -413,16 +412,13 @@ static int open_queue(struct sending *s)
                                 &err, &why);
     }
     if (err != 0) {
-        redis_url_put(&url, &s->url);
         bool own = m->options->redis == NULL && strcmp(s->conf->queue.redis, "embedded") == 0;
-        complain(s, "Redis at " SLICE_FMT ": " SLICE_FMT "%s", SLICE_ARG(buf_slice(&url)),
-                 SLICE_ARG(buf_slice(&why)),
+        complain(s, SLICE_FMT "%s", SLICE_ARG(buf_slice(&why)),
                  own ? "; it is the engine's own and runs with it: start volley run, or say where "
                        "the queue is with --redis URL or -c FILE"
                      : "");
     }
     buf_fini(&why);
-    buf_fini(&url);
     return err == 0 ? -1 : err == ERR_INVALID ? ARGS_EXIT_FAILED : ARGS_EXIT_TEMPORARY;
 }
 

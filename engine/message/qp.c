@@ -8,30 +8,30 @@ enum { QP_COLUMN_MAX = 75 }; /* and the "=" of a soft break makes 76 */
 
 static const char hex_upper[] = "0123456789ABCDEF";
 
-/* 1 for what goes as it is: printable ASCII but "=", by byte. */
+/* What goes as it is: printable ASCII but "=", and blanks where more of the line follows. */
 static const bool plain_byte[256] = {
-    ['!' ... '<'] = true,
+    ['\t'] = true,
+    [' ' ... '<'] = true,
     ['>' ... '~'] = true,
 };
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
 
 /* How many bytes at the front go as they are into the rest of this line. */
 static size_t plain_run(struct slice text, size_t room)
 {
     const unsigned char *p = (const unsigned char *)text.ptr;
-    size_t len = 0;
     size_t end = text.len < room ? text.len : room;
+    size_t len = 0;
 
-    while (len < end) {
-        if (!plain_byte[p[len]]) {
-            /* A space is plain when more of the line follows it. */
-            bool blank = p[len] == ' ' || p[len] == '\t';
-            if (!blank || len + 1 == text.len || p[len + 1] == '\r') {
-                break;
-            }
-        }
+    while (len < end && plain_byte[p[len]]) {
         len++;
     }
-    return len;
+    bool ends_line = len == text.len || p[len] == '\r';
+    return len > 0 && ends_line && is_blank(text.ptr[len - 1]) ? len - 1 : len;
 }
 
 /* What must not begin a line: a dot, for which DATA would need another, and two hyphens,
@@ -97,14 +97,12 @@ static bool at_line_end(struct slice text)
 /* One byte, or a line end, that does not go as it is; returns how many bytes it took. */
 static size_t put_special(struct qp_flow *flow, struct slice text)
 {
-    bool blank = text.ptr[0] == ' ' || text.ptr[0] == '\t';
-
     if (at_line_end(text)) {
         BUF_LIT(flow->out, "\r\n");
         flow->column = 0;
         return 2;
     }
-    if (blank && text.len == 1) {
+    if (is_blank(text.ptr[0]) && text.len == 1) {
         flow->blank = text.ptr[0];
     } else {
         put_escaped(flow, text.ptr[0]);
