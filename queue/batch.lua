@@ -33,7 +33,7 @@ end
 -- a list mailing is, with one concatenation a value and one a record.
 local function rows_fast(p, shared, columns, args, at, results)
     local width, to_column = #columns, nil
-    local heads, records, n = {}, {}, 0
+    local heads, records, domains, n = {}, {}, {}, 0
     for c = 1, width do
         if columns[c] == 'to' then
             to_column = c
@@ -57,12 +57,13 @@ local function rows_fast(p, shared, columns, args, at, results)
             local id = job_id(p, 1)
             n = n + 1
             records[n] = prefix .. id .. middle .. L[#to] .. to .. suffix .. vars
+            domains[n] = p.site_of and domain_of(to)
             results[#results + 1] = id
         else
             results[#results + 1] = fault
         end
     end
-    groups_add_all(p, shared.lane, records, n)
+    groups_add_all(p, shared.lane, records, domains, n)
     note_expiry(p, shared, nil)
 end
 

@@ -52,6 +52,11 @@ local function now_ms()
     return t[1] * 1000 + floor(t[2] / 1000)
 end
 
+-- What follows the last @.  The @ in front lets the search skip from one to the next.
+local function domain_of(address)
+    return match(address, '@([^@]*)$')
+end
+
 -- A broken record must not stop the calls that meet it: these answer nil for one.
 
 -- "id.n": byte 3 is its length.
@@ -73,7 +78,7 @@ local function record_lane(record)
     if not CLASSES[match(lane, '^(%l+):[^:]+:[^:]+$')] then
         return nil
     end
-    return lane, match(sub(record, to + 1, to + to_len), '[^@]*$')
+    return lane, domain_of(sub(record, to + 1, to + to_len))
 end
 
 -- The list that a record goes to: its intake, or the bin of a site with a backlog.
@@ -100,20 +105,35 @@ local function broken_push(base, records)
     end
 end
 
--- Looks domains up in the map of sites with a backlog; nil when there are none.
+-- Looks domains up in the map of sites with a backlog; nil when there are none.  The second
+-- answer looks many up in one command, so that the first has them at hand.
 local function site_map(base)
     local key = base .. 'site'
     if call('HLEN', key) == 0 then
         return nil
     end
     local seen = {}
-    return function(domain)
+    local function site_of(domain)
         local site = seen[domain]
         if site == nil then
             site = call('HGET', key, domain)
             seen[domain] = site
         end
         return site
+    end
+    return site_of, function(domains)
+        local fresh, n = {}, 0
+        for i = 1, #domains do
+            if seen[domains[i]] == nil then
+                n = n + 1
+                fresh[n] = domains[i]
+                seen[domains[i]] = false
+            end
+        end
+        local sites = n > 0 and call('HMGET', key, unpack(fresh)) or {}
+        for i = 1, n do
+            seen[fresh[i]] = sites[i]
+        end
     end
 end
 

@@ -241,20 +241,23 @@ local function place(p, lane, class, to, record, due_ms)
         due[#due + 1] = record
         return
     end
-    local site = p.site_of and p.site_of(match(to, '[^@]*$'))
+    local site = p.site_of and p.site_of(domain_of(to))
     groups_add(p.groups, site and 'bin:' .. lane .. ':' .. site or 'in:' .. lane, record)
 end
 
--- Records of one lane that may go at once.
-local function groups_add_all(p, lane, records, n)
+-- Records of one lane, and the domains they go to, that may go at once.
+local function groups_add_all(p, lane, records, domains, n)
+    local intake = 'in:' .. lane
     if not p.site_of and n > 0 then
-        records.n, records.name = n, 'in:' .. lane
-        p.groups[records.name] = records
+        records.n, records.name = n, intake
+        p.groups[intake] = records
         p.groups.order[#p.groups.order + 1] = records
-        return
-    end
-    for i = 1, n do
-        groups_add(p.groups, record_list(records[i], p.site_of) or 'in:' .. lane, records[i])
+    elseif n > 0 then
+        p.site_prefetch(domains)
+        for i = 1, n do
+            local site = p.site_of(domains[i])
+            groups_add(p.groups, site and 'bin:' .. lane .. ':' .. site or intake, records[i])
+        end
     end
 end
 

@@ -68,7 +68,7 @@ local function open(keys)
                     PAIRS[floor(p.now / 1048576) % 1024] .. PAIRS[floor(p.now / 1024) % 1024] ..
                     PAIRS[p.now % 1024] .. PAIRS[partition % 1024]
     p.created = u48(p.now)
-    p.site_of = site_map(base)
+    p.site_of, p.site_prefetch = site_map(base)
     return p
 end
 
