@@ -71,15 +71,16 @@ int cmd_run(int argc, char **argv)
         return code;
     }
     struct conf *conf = conf_load(o.config, &problems);
-    if (conf == NULL) {
+    if (problems.count > 0) { /* with a configuration: warnings */
         struct buf text = BUF_EMPTY;
         conf_problems_put(&text, &problems);
         fprintf(stderr, SLICE_FMT, SLICE_ARG(buf_slice(&text)));
         buf_fini(&text);
-        conf_problems_fini(&problems);
-        return ARGS_EXIT_USAGE;
     }
     conf_problems_fini(&problems);
+    if (conf == NULL) {
+        return ARGS_EXIT_USAGE;
+    }
     log_set_level(
         (enum log_level)(o.log_level == LEVEL_FROM_CONFIG ? conf->log_level : o.log_level));
     code = engine_run(conf);

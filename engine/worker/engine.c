@@ -60,7 +60,12 @@ static int open_redis(struct engine *e, struct buf *why)
     int err;
 
     if (strcmp(e->conf->queue.redis, "embedded") != 0) {
-        return redis_url_parse(&e->url, slice_cstr(e->conf->queue.redis), why);
+        const char *password = e->conf->queue.password;
+        err = redis_url_parse(&e->url, slice_cstr(e->conf->queue.redis), why);
+        if (err == 0 && password != NULL && e->url.password == NULL) {
+            e->url.password = mem_dup(password, strlen(password));
+        }
+        return err;
     }
     struct embedded_options options = {.dir = e->state.directory};
     e->embedded = embedded_start(&options, &err, why);
