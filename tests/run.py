@@ -340,31 +340,65 @@ def fuzz_one(build, target):
 
 
 def part_e2e():
+    """In shards side by side: most tests wait most of the time."""
     if not make("e2e", f"BUILD={BUILD}", "all"):
         return
-    report = TOP / BUILD / "e2e.xml"
+    shards = 1 if ONLY else JOBS
+    with concurrent.futures.ThreadPoolExecutor(shards) as pool:
+        for future in [pool.submit(e2e_shard, n, shards) for n in range(shards)]:
+            future.result()
+
+
+def e2e_shard(number, count):
+    report = TOP / BUILD / f"e2e-{number}.xml"
     report.unlink(missing_ok=True)
-    command = [PYTHON, "-m", "pytest", "-v", "-p", "no:cacheprovider", "--durations=5",
+    command = [PYTHON, "-m", "pytest", "-v", "-p", "no:cacheprovider", "--color=no",
                f"--junitxml={report}", "tests/e2e"] + (["-k", ONLY] if ONLY else [])
-    start = time.monotonic()
-
-    def show(line):
-        word = re.search(r"(\S+::\S.*?) (PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS)", line)
-        if word:
-            name = word.group(1).removeprefix("tests/e2e/")
-            print(f"  {name:<68} {word.group(2).lower()}", flush=True)
-
-    code, output = run(command, E2E_LIMIT_S, {"VOLLEY_BUILD": BUILD}, show, gentle=True)
-    outcome = Outcome("e2e")
+    env = {"VOLLEY_BUILD": BUILD, "VOLLEY_SHARD": f"{number}/{count}"}
+    progress = Progress(f"e2e/{number}/" if count > 1 else "e2e/")
+    code, output = run(command, E2E_LIMIT_S, env, progress.line, gentle=True)
+    progress.close()
+    outcome = Outcome("e2e" if count == 1 else f"e2e/{number}")
     outcome.output = output
+    outcome.seconds = time.monotonic() - progress.begun
     try:
         count_junit(outcome, report)
     except (OSError, xml.etree.ElementTree.ParseError):
         pass
     if code not in (0, 1) or (code == 1 and not outcome.failed):
-        outcome.failed.append(f"pytest ({how_it_ended(code)})")
-    outcome.seconds = time.monotonic() - start
+        outcome.failed.append(f"{outcome.name}: pytest ({how_it_ended(code)})")
     TALLY.add(outcome)
+
+
+class Progress:
+    """A line for each file of pytest items as it is done, and for each failure at once."""
+
+    ITEM = re.compile(r"^(\S+?\.py)::(.*?) (PASSED|FAILED|ERROR|SKIPPED)\b")
+
+    def __init__(self, prefix):
+        self.prefix = prefix
+        self.begun = self.start = time.monotonic()
+        self.file = None
+        self.count = 0
+
+    def line(self, text):
+        match = self.ITEM.match(text)
+        if not match:
+            return
+        if match.group(1) != self.file:
+            self.close()
+            self.file = match.group(1)
+        self.count += 1
+        if match.group(3) in ("FAILED", "ERROR"):
+            print(f"  {self.prefix}{match.group(2)} {match.group(3)}", flush=True)
+
+    def close(self):
+        if self.file:
+            name = self.prefix + pathlib.Path(self.file).stem
+            seconds = time.monotonic() - self.start
+            print(f"    {name:<38} {f'{self.count} run':<28} {seconds:6.1f} s", flush=True)
+        self.start = time.monotonic()
+        self.count = 0
 
 
 def count_junit(outcome, path):

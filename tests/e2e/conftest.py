@@ -74,7 +74,7 @@ class Engine(Process):
         self.config_path.write_text(yaml.safe_dump(config, sort_keys=False))
         self.events_path = pathlib.Path(config["events"]["file"])
         super().__init__(name, [*wrap, BUILD / "volley", "run", "-c", self.config_path],
-                         cwd=box.path)
+                         cwd=box.path, lives=ready)
         if ready:
             eventually(lambda: self.registered(queue), f"{name} registers with the queue",
                        timeout_s=60 if wrap else 20)
@@ -165,6 +165,15 @@ class Box:
                 yield process.name, process.text()
             if isinstance(thing, Postfix):
                 yield "mail.log", thing.log()
+
+
+def pytest_collection_modifyitems(config, items):
+    """$VOLLEY_SHARD "1/2" keeps every second test, from the second on: tests/run.py runs the
+    shards side by side."""
+    number, _, count = os.environ.get("VOLLEY_SHARD", "0/1").partition("/")
+    others = [item for i, item in enumerate(items) if i % int(count) != int(number)]
+    config.hook.pytest_deselected(items=others)
+    items[:] = [item for i, item in enumerate(items) if i % int(count) == int(number)]
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -12,13 +12,24 @@ import time
 WAIT_S = 20  # for anything that should happen soon; generous, for a busy machine
 
 
+_expected_to_live = set()  # processes that nobody has asked to end
+
+
 def eventually(condition, what, timeout_s=WAIT_S, step_s=0.02):
-    """Waits until condition() is true and returns its value; fails with `what` otherwise."""
+    """Waits until condition() is true and returns its value; fails with `what` otherwise.
+
+    Fails at once when a process died that nobody asked to end: what is waited for will not
+    come.
+    """
     end = time.monotonic() + timeout_s
     while True:
         value = condition()
         if value:
             return value
+        for process in _expected_to_live:
+            if not process.running():
+                raise AssertionError(f"{process.name} died ({process.popen.returncode}) before it "
+                                     f"was so: {what}\n{process.text()[-4000:]}")
         if time.monotonic() > end:
             raise AssertionError(f"after {timeout_s} s still not so: {what}")
         time.sleep(step_s)
@@ -35,11 +46,11 @@ def _die_with_parent():
 class Process:
     """A program whose output is kept line by line and can be waited for.
 
-    Ends by SIGTERM or stop(); what is still there when its test is over is killed, and it
+    Ends by terminate() or stop(); what is still there when its test is over is killed, and it
     dies with the test runner in any case.
     """
 
-    def __init__(self, name, command, env=None, cwd=None):
+    def __init__(self, name, command, env=None, cwd=None, lives=False):
         self.name = name
         self.command = [str(c) for c in command]
         self.lines = collections.deque(maxlen=20000)
@@ -51,6 +62,8 @@ class Process:
             preexec_fn=_die_with_parent)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+        if lives:
+            _expected_to_live.add(self)
 
     @property
     def pid(self):
@@ -89,10 +102,13 @@ class Process:
         return self.popen.poll() is None
 
     def signal(self, number):
+        if number in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL):
+            _expected_to_live.discard(self)
         self.popen.send_signal(number)
 
     def wait(self, timeout_s=WAIT_S):
         """Its exit code, once it has ended and its output is read."""
+        _expected_to_live.discard(self)
         try:
             code = self.popen.wait(timeout_s)
         except subprocess.TimeoutExpired:
