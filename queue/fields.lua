@@ -116,8 +116,8 @@ local COMMON = '^[a-z0-9A-Z_+-][a-z0-9A-Z_.+-]*()@[a-z0-9][a-z0-9.-]*[a-z0-9]$'
 local function address_of(value)
     local _, last, at = find(value, COMMON)
     if at and at <= 65 and last - at <= 63 and byte(value, at - 1) ~= 46 and
-       not find(value, '..', 1, true) and not find(value, '.-', at, true) and
-       not find(value, '-.', at, true) then
+       not find(value, '..', 1, true) and
+       not (find(value, '-', at, true) and find(value, '[.-][.-]', at)) then
         return value
     end
     return address_slowly(value)
