@@ -96,14 +96,15 @@ static void on_write(struct io_stream *s, int err)
 {
     struct wire *w = wire_of(s);
     bool done = w->tls == NULL || w->write_included;
+    bool report = w->writing && (done || err != 0);
 
     buf_release_large(&w->sending);
     w->write_included = false;
+    w->writing = w->writing && !report; /* before what follows is taken for a part of it */
     if (err == 0) {
         wire_flush(w);
     }
-    if (w->writing && (done || err != 0)) {
-        w->writing = false;
+    if (report) {
         w->ops->on_written(w, err);
     }
 }
@@ -156,7 +157,10 @@ int wire_open(struct wire *w, struct io *io, const struct wire_ops *ops, const s
 
 void wire_secure(struct wire *w, struct tls_context *ctx, const struct tls_stream_options *options)
 {
-    ASSERT(w->tls == NULL && !w->writing);
+    ASSERT(w->tls == NULL);
+    /* The reply to STARTTLS may be here before we are told that the command was taken, and a
+     * hostile server can say it even earlier.  The handshake then follows the command. */
+    w->write_included = w->writing;
     w->tls = tls_stream_new(ctx, options);
     w->securing = true;
     if (tls_stream_start(w->tls, &w->waiting) != 0) {

@@ -45,7 +45,8 @@ struct wire {
 int wire_open(struct wire *w, struct io *io, const struct wire_ops *ops, const struct sockaddr *to,
               socklen_t to_len, const struct io_connect_options *options);
 
-/* Starts TLS as a client; on_secure follows.  No write may be under way (asserted). */
+/* Starts TLS as a client; on_secure follows.  A write that is under way still goes out in the
+ * clear, in front of the handshake. */
 void wire_secure(struct wire *w, struct tls_context *ctx, const struct tls_stream_options *options);
 
 /* on_written follows; or, when TLS has broken, on_end from inside this call. */
