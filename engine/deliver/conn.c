@@ -14,6 +14,7 @@
 #include "engine/deliver/core.h"
 #include "engine/deliver/outcome.h"
 #include "engine/deliver/pump.h"
+#include "engine/deliver/reuse.h"
 #include "engine/deliver/transaction.h"
 
 #include <stdio.h>
@@ -58,13 +59,14 @@ static void conn_free(struct conn *c)
     deliver_part_closed(d);
 }
 
-/* Takes the connection out of its path's figures: its session is over, or never came. */
-static void conn_uncount(struct conn *c)
+/* Takes the connection out of its path's figures. */
+static void conn_leave(struct conn *c)
 {
     struct path *p = c->path;
     struct host *h = conn_host(c);
     struct limiter_scope *row[PATH_SCOPES];
 
+    reuse_withdraw(c);
     path_scopes(p, row);
     limiter_disconnect(row, PATH_SCOPES, h != NULL ? &h->connections : NULL);
     p->connections--;
@@ -74,8 +76,16 @@ static void conn_uncount(struct conn *c)
     list_remove(&c->ready_link);
     list_remove(&c->idle_link);
     c->path = NULL;
-    atomic_fetch_sub_explicit(&c->d->stats.connections, 1, memory_order_relaxed);
     path_rest(p);
+}
+
+/* Its session is over, or never came. */
+static void conn_uncount(struct conn *c)
+{
+    struct path *p = c->path;
+
+    conn_leave(c);
+    atomic_fetch_sub_explicit(&c->d->stats.connections, 1, memory_order_relaxed);
     path_wake(p);
 }
 
@@ -202,9 +212,11 @@ static void conn_place(struct conn *c)
         smtp_session_trim(&c->session);
         c->idle_until_us = deliver_now(d) + d->conf->timeouts.idle;
         list_append(&d->idle_conns, &c->idle_link);
+        reuse_offer(c);
     } else if (!idle) {
         c->idle_until_us = INT64_MAX;
         list_remove(&c->idle_link);
+        reuse_withdraw(c);
     }
 }
 
@@ -402,6 +414,7 @@ static struct conn *conn_new(struct path *p, struct host *h)
     list_init(&c->ready_link);
     list_init(&c->idle_link);
     list_init(&c->flush_link);
+    list_init(&c->shelf_link);
     list_init(&c->sending);
     list_init(&c->lent);
     timer_init(&c->timer, timer_fired);
@@ -436,6 +449,15 @@ void conn_open(struct path *p, struct host *h)
         conn_uncount(c);
         conn_free(c);
     }
+}
+
+void conn_move(struct conn *c, struct path *p)
+{
+    conn_leave(c);
+    c->path = p;
+    p->connections++;
+    list_remove(&p->idle_link);
+    conn_place(c);
 }
 
 void conn_submit(struct conn *c, struct transaction *t)

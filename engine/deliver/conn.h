@@ -26,8 +26,10 @@ struct conn {
     struct list ready_link; /* in path->ready */
     struct list idle_link;  /* in deliver->idle_conns */
     struct list flush_link; /* in deliver->unflushed */
-    struct list sending;    /* transactions inside the session */
-    struct list lent;       /* settled ones that a write may still read */
+    struct list shelf_link; /* offered to other paths, see reuse.h */
+    struct reuse_shelf *shelf;
+    struct list sending; /* transactions inside the session */
+    struct list lent;    /* settled ones that a write may still read */
     struct timer timer;
     struct deliver *d;
     /* Where it goes: what hosts_find() needs. */
@@ -60,6 +62,9 @@ void conn_submit(struct conn *c, struct transaction *t);
 
 /* Writes what the session wants written. */
 void conn_flush(struct conn *c);
+
+/* Gives an idle connection to another path, whose slots for it are taken already. */
+void conn_move(struct conn *c, struct path *p);
 
 /* Says good-bye when what is inside is done. */
 void conn_quit(struct conn *c);

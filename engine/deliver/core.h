@@ -57,6 +57,7 @@ struct deliver {
     struct list idle_conns;   /* ready ones without work, the longest idle first */
     struct list conns;        /* all */
     struct list transactions; /* spare ones */
+    struct map shelves;       /* idle connections by what they are good for, see reuse.h */
     size_t conn_count;
     struct tls_context *tls_any;
     struct tls_context *tls_verifying; /* NULL without trust anchors */

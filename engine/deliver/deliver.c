@@ -177,6 +177,7 @@ static void init_lists(struct deliver *d)
     map_init(&d->domains);
     map_init(&d->letters);
     map_init(&d->sites);
+    map_init(&d->shelves);
     list_init(&d->list_order);
     list_init(&d->domain_order);
     list_init(&d->letter_order);
@@ -251,6 +252,7 @@ static void deliver_free(struct deliver *d)
     map_fini(&d->domains);
     map_fini(&d->letters);
     map_fini(&d->sites);
+    map_fini(&d->shelves);
     tls_context_free(d->tls_any);
     tls_context_free(d->tls_verifying);
     tls_sessions_free(d->tls_sessions);

@@ -132,7 +132,9 @@ static void entry_fetch(struct letter_entry *e);
 
 static void entry_compile(struct letter_entry *e, const struct queue_message *m)
 {
-    struct letter_options options = {.literal = e->literal};
+    /* Letters are made 7-bit here, once, so that any server takes them (RFC 6152); a body
+     * that came with its job is its sender's work (signed perhaps) and stays as it is. */
+    struct letter_options options = {.literal = e->literal, .seven_bit = !e->literal};
     struct buf why = BUF_EMPTY;
     struct letter *letter;
     int err = letter_compile(m->eml, &options, &letter, &why);

@@ -12,6 +12,7 @@
 #include "engine/deliver/conn.h"
 #include "engine/deliver/core.h"
 #include "engine/deliver/outcome.h"
+#include "engine/deliver/reuse.h"
 #include "engine/deliver/transaction.h"
 
 enum { PUMP_CLEAR_US = 200 * 1000 };
@@ -99,7 +100,7 @@ static void pump_connect(struct path *p)
     bool bulk_only = p->waiting[LANE_HIGH] == 0 && p->waiting[LANE_NORMAL] == 0;
 
     path_scopes(p, row);
-    while (path_waiting(p) > 0 && p->connections < connections_wanted(p) && room_for_one(d)) {
+    while (path_waiting(p) > 0 && p->connections < connections_wanted(p)) {
         if (!s->proven && p->opening > 0) {
             return;
         }
@@ -114,7 +115,16 @@ static void pump_connect(struct path *p)
             pump_at(p, v.until_us);
             return;
         }
-        conn_open(p, h);
+        if (reuse_take(p, h)) {
+            if (!pump_send(p)) {
+                return;
+            }
+        } else if (room_for_one(d)) {
+            conn_open(p, h);
+        } else {
+            limiter_disconnect(row, PATH_SCOPES, &h->connections);
+            return;
+        }
     }
 }
 

@@ -163,7 +163,8 @@ static struct slice sender_of(const struct job *j)
 
 static int render(struct transaction *t, struct job *j, struct buf *why)
 {
-    struct letter_values values = {.to = j->record.to,
+    /* With A-labels, as header fields are ASCII here. */
+    struct letter_values values = {.to = wire_address(t, j->record.to),
                                    .id = j->record.id,
                                    .campaign = j->record.campaign,
                                    .date_us = j->record.created_ms * 1000};
@@ -240,6 +241,8 @@ struct transaction *transaction_take(struct path *p)
         size_t rcpts =
             letter_is_personal(j->stored->letter) ? 1 : p->limits->recipients_per_transaction;
         struct transaction *t = transaction_new(d, rcpts);
+        /* Reserved at once: slices into it must not move while it grows. */
+        buf_reserve(&t->text, MAIL_TEXT_MAX + 3 * j->record.dsn_envid.len + 2 * RCPT_TEXT_MAX);
         if (render(t, j, &why) != 0) {
             outcome_bounce(d, j, SMTP_STAGE_DATA, SMTP_FAILURE_CONTENT, SLICE("5.6.0"),
                            buf_slice(&why));
@@ -247,8 +250,6 @@ struct transaction *transaction_take(struct path *p)
             buf_reset(&why);
             continue;
         }
-        /* Reserved at once: slices into it must not move while it grows. */
-        buf_reserve(&t->text, MAIL_TEXT_MAX + 3 * j->record.dsn_envid.len + RCPT_TEXT_MAX);
         t->txn.owner = t;
         t->txn.rcpts = t->rcpts;
         t->txn.mail_from = wire_address(t, sender_of(j));
