@@ -230,15 +230,18 @@ MAN_PAGES    := $(BUILD)/man/volley.1 $(MAN_COMMANDS:%=$(BUILD)/man/volley-%.1) 
 .PHONY: man docs install uninstall dist clean help
 man: $(MAN_PAGES)
 
+# The date of the commit, so that a build can be repeated.
+dated = | sed '1s/""/"$(shell git log -1 --format=%cs 2>/dev/null || date -u +%F)"/' > $@
+
 $(BUILD)/man/volley.1: $(BUILD)/volley
 	@mkdir -p $(@D)
-	$(Q)$< help --man > $@
+	$(Q)$< help --man $(dated)
 $(MAN_COMMANDS:%=$(BUILD)/man/volley-%.1): $(BUILD)/man/volley-%.1: $(BUILD)/volley
 	@mkdir -p $(@D)
-	$(Q)$< help --man $* > $@
+	$(Q)$< help --man $* $(dated)
 $(BUILD)/man/volley-sink.1 $(BUILD)/man/volley-bench.1: $(BUILD)/man/%.1: $(BUILD)/%
 	@mkdir -p $(@D)
-	$(Q)$< --man > $@
+	$(Q)$< --man $(dated)
 
 # What README.md and ARCHITECTURE.md quote from the program.
 docs: $(BUILD)/volley
