@@ -28,15 +28,16 @@ local function claim_again(owned, memory)
     return reply
 end
 
--- Up to `jobs` records and `bytes` bytes (one record at least) from the front of a list.
+-- Up to `jobs` records and `bytes` bytes (one record at least) from the front of a list: the
+-- records, how many of them, and the length of the list.  Fewer than asked for are all there are.
 local function claim_front(list, jobs, bytes)
-    local len = call('LLEN', list)
-    if len == 0 or jobs < 1 then
-        return {}, 0, len
+    if jobs < 1 then
+        return {}, 0, call('LLEN', list)
     end
-    local records = call('LRANGE', list, 0, min(len, jobs) - 1)
+    local records = call('LRANGE', list, 0, jobs - 1)
     local n = #records
-    if bytes > 0 then
+    local len = n < jobs and n or call('LLEN', list)
+    if bytes > 0 and n > 0 then
         local total = #records[1]
         for i = 2, n do
             total = total + #records[i]
@@ -78,11 +79,15 @@ local function claim(keys, args)
     call('HLEN', keys[4])
 
     -- `kept` is `reply` with ids for records, behind the number of the claim.
-    local reply, own, kept, taken, emptied, domains, broken = {}, {}, {number}, {}, {}, {}, {}
+    local reply, own, kept, broken, domains = {}, {}, {number}, {}, {}
+    local taken, gone, emptied = {}, {}, {} -- {list, n}; taken whole; names of the now empty
+    local seen = {}
     local r, o, total = 0, 0, 0
     for i = first + 1, #keys do
         local at = 4 + (i - first - 1) * 2
-        local jobs = min(tonumber(args[at]), JOBS_MAX - total)
+        -- A list that is named twice gives once: it is not shortened before the end.
+        local jobs = seen[keys[i]] and 0 or min(tonumber(args[at]), JOBS_MAX - total)
+        seen[keys[i]] = true
         local records, n, len = claim_front(keys[i], jobs, tonumber(args[at + 1]))
         local head, given = r, 0
         for j = 1, n do
@@ -102,8 +107,10 @@ local function claim(keys, args)
         kept[head + 2], kept[head + 3] = given, len - n
         r = head + 2 + given
         total = total + n
-        if n > 0 then
+        if n > 0 and n < len then
             taken[#taken + 1] = {keys[i], n}
+        elseif n > 0 then
+            gone[#gone + 1] = keys[i]
         end
         if len == n then
             local name = sub(keys[i], #base + 1)
@@ -121,6 +128,9 @@ local function claim(keys, args)
         broken_push(base, broken)
         for _, t in ipairs(taken) do
             call('LTRIM', t[1], t[2], -1)
+        end
+        if #gone > 0 then
+            call('UNLINK', unpack(gone))
         end
     end
     if #emptied > 0 then

@@ -38,6 +38,17 @@ def test_claim_from_many_lists(news):
     assert sorted(news.bins()) == [f"in:bulk:default:t{i}" for i in range(3)]
 
 
+def test_a_list_named_twice_gives_once(news):
+    life = news.register()
+    fill(news, 10)
+    got = news.claim(life, (IN, 3), (IN, 4))
+    assert [len(records) for records, _ in got] == [3, 0]
+    assert len(news.list(IN)) == 7
+    got = news.claim(life, (IN, 100), (IN, 100))
+    assert [len(records) for records, _ in got] == [7, 0]
+    assert news.bins() == []
+
+
 def test_claim_by_bytes(news):
     life = news.register()
     fill(news, 20)
