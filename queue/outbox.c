@@ -177,12 +177,24 @@ void outbox_return(struct outbox *o, struct slice life, struct slice id, struct 
 
 /* ---- leaving ---- */
 
-int64_t outbox_due_us(const struct outbox *o)
+struct outbox_batch *outbox_next(struct outbox *o)
 {
-    if (o->sent || list_empty(&o->batches)) {
+    LIST_EACH (link, &o->batches) {
+        struct outbox_batch *b = CONTAINER_OF(link, struct outbox_batch, link);
+        if (!b->sent) {
+            return b;
+        }
+    }
+    return NULL;
+}
+
+int64_t outbox_due_us(struct outbox *o)
+{
+    const struct outbox_batch *b = o->under_way < OUTBOX_WINDOW ? outbox_next(o) : NULL;
+
+    if (b == NULL) {
         return INT64_MAX;
     }
-    const struct outbox_batch *b = CONTAINER_OF(o->batches.next, struct outbox_batch, link);
     if (b->jobs >= QUEUE_BATCH || b->number != 0 || b->lines.len >= BATCH_BYTES_MAX) {
         return 0;
     }
@@ -274,16 +286,17 @@ static void put_broken(const struct outbox *o, struct buf *out, const struct out
 
 void outbox_send(struct outbox *o, struct buf *out, uint64_t trim)
 {
-    struct outbox_batch *b = outbox_first(o);
+    struct outbox_batch *b = outbox_next(o);
 
-    ASSERT(b != NULL && !o->sent);
+    ASSERT(b != NULL && o->under_way < OUTBOX_WINDOW);
     if (o->open[b->kind] == b) {
         o->open[b->kind] = NULL;
     }
     if (b->number == 0) {
         b->number = ++o->number;
     }
-    o->sent = true;
+    b->sent = true;
+    o->under_way++;
     switch (b->kind) {
     case OUTBOX_DONE:
         put_done(o, out, b, trim);
@@ -308,25 +321,28 @@ void outbox_acknowledge(struct outbox *o)
 {
     struct outbox_batch *b = outbox_first(o);
 
-    ASSERT(o->sent && b != NULL);
-    o->sent = false;
+    ASSERT(b != NULL && b->sent);
+    o->under_way--;
     o->jobs -= b->jobs;
     batch_free(b);
 }
 
-void outbox_lost(struct outbox *o)
-{
-    o->sent = false;
-}
-
-void outbox_refused(struct outbox *o)
+void outbox_again(struct outbox *o)
 {
     struct outbox_batch *b = outbox_first(o);
 
-    ASSERT(o->sent && b != NULL);
-    o->sent = false;
+    ASSERT(b != NULL && b->sent);
+    o->under_way--;
+    b->sent = false;
     b->number = 0;
-    b->tries++;
     list_remove(&b->link);
     list_append(&o->batches, &b->link);
+}
+
+void outbox_lost(struct outbox *o)
+{
+    LIST_EACH (link, &o->batches) {
+        CONTAINER_OF(link, struct outbox_batch, link)->sent = false;
+    }
+    o->under_way = 0;
 }

@@ -1,11 +1,16 @@
 /*
  * outbox.h - outcomes on their way to Redis.
  *
- * Outcomes are gathered by kind into batches; one batch is under way at a time, the next one
- * follows its answer.  A batch has a number that grows; the functions remember the last one
- * they did for this worker, so a batch whose answer was lost is simply sent again.  That holds
- * only while batches are done in the order of their numbers, which is why there is one under
- * way, and why a batch gets its number when it is sent for the first time.
+ * Outcomes are gathered by kind into batches; up to OUTBOX_WINDOW of them are under way at a
+ * time, so that the line to Redis does not idle between an answer and the next batch.  A batch
+ * has a number that grows; the functions remember the last one they did for this worker, so a
+ * batch whose answer was lost is simply sent again.  That holds only while batches are done in
+ * the order of their numbers:
+ *   - those under way are the first ones of the list, in the order of their numbers, and are
+ *     answered in that order;
+ *   - after a break all of them are sent again, in that order and before any other;
+ *   - one that Redis answered with an error was not done, while those behind it may have been:
+ *     it gives up its number and goes to the end of the line.
  *
  * Pure but for the struct redis it writes to: the owner says when to send and tells answers.
  */
@@ -17,7 +22,7 @@
 #include "queue/node.h"
 
 enum outbox_kind { OUTBOX_DONE, OUTBOX_DEFER, OUTBOX_PARK, OUTBOX_RETURN, OUTBOX_BROKEN };
-enum { OUTBOX_KINDS = OUTBOX_BROKEN + 1 };
+enum { OUTBOX_KINDS = OUTBOX_BROKEN + 1, OUTBOX_WINDOW = 8 };
 
 struct outbox_batch {
     struct list link;
@@ -25,6 +30,7 @@ struct outbox_batch {
     char life[NODE_LIFE_MAX];
     uint64_t number;  /* 0: not sent yet */
     int64_t since_us; /* of its first outcome */
+    bool sent;        /* under way */
     unsigned jobs;
     unsigned keys;       /* in key_args */
     unsigned args;       /* in job_args */
@@ -42,8 +48,8 @@ struct outbox {
     uint64_t number;
     size_t jobs; /* in all batches */
     struct list batches;
-    struct outbox_batch *open[OUTBOX_KINDS]; /* may take more; never the one under way */
-    bool sent;                               /* the first batch is under way */
+    struct outbox_batch *open[OUTBOX_KINDS]; /* may take more; never one under way */
+    unsigned under_way;                      /* batches, the first ones of the list */
 };
 
 void outbox_init(struct outbox *o, const struct keys *keys, unsigned worker);
@@ -61,20 +67,25 @@ void outbox_return(struct outbox *o, struct slice life, struct slice id, struct 
 void outbox_broken(struct outbox *o, struct slice life, struct slice id, int64_t now_us);
 void outbox_event(struct outbox *o, struct slice life, struct slice event, int64_t now_us);
 
-/* When the next batch wants to leave: 0 at once, INT64_MAX when there is none or one is under
- * way. */
-int64_t outbox_due_us(const struct outbox *o);
+/* When the next batch wants to leave: 0 at once, INT64_MAX when there is none or enough are
+ * under way. */
+int64_t outbox_due_us(struct outbox *o);
 
-/* Writes the next batch; one must not be under way, and there must be one.  `trim` is the
- * approximate number of entries that the stream of events may keep. */
+/* Writes the next batch; there must be one, and room in the window.  `trim` is the approximate
+ * number of entries that the stream of events may keep. */
 void outbox_send(struct outbox *o, struct buf *out, uint64_t trim);
 
-/* The answer came: the batch is done (freed), or has to be sent again. */
+/* The answer to the first batch came: it is done (freed), or nothing was done and it goes again,
+ * last in line and under a new number. */
 void outbox_acknowledge(struct outbox *o);
-void outbox_lost(struct outbox *o);    /* no answer: send again under the same number */
-void outbox_refused(struct outbox *o); /* an error, nothing was done: send again, last in line */
+void outbox_again(struct outbox *o);
 
-/* The batch under way, or the next one; NULL when there is none. */
+/* The connection broke: all that were under way go again, under the same numbers. */
+void outbox_lost(struct outbox *o);
+
+/* The batch that is answered next; NULL when there is none. */
 struct outbox_batch *outbox_first(struct outbox *o);
+/* The batch that is sent next; NULL when there is none. */
+struct outbox_batch *outbox_next(struct outbox *o);
 
 #endif

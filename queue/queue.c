@@ -30,9 +30,7 @@ static void go_down(struct queue *q)
         q->claims[i].sent = false;
     }
     q->discovering = false;
-    if (q->outbox.sent) {
-        outbox_lost(&q->outbox);
-    }
+    outbox_lost(&q->outbox);
     if (q->told_up) {
         q->told_up = false;
         q->ops->on_down(q->ctx);

@@ -39,12 +39,13 @@ static uint64_t events_trim(struct queue *q, const struct outbox_batch *b)
     return entries > 0 ? entries : 1;
 }
 
-void queue_outbox_work(struct queue *q)
+/* Sends the next batch if it is time to; false when there is none, or it has to wait. */
+static bool batch_send(struct queue *q)
 {
     int64_t now_us = io_now_us(q->io), due_us = outbox_due_us(&q->outbox);
 
     if (due_us == INT64_MAX || !redis_up(q->redis) || q->state != QUEUE_UP) {
-        return;
+        return false;
     }
     if (q->closing) {
         due_us = 0;
@@ -54,27 +55,33 @@ void queue_outbox_work(struct queue *q)
     }
     if (due_us > now_us) {
         wheel_arm(io_wheel(q->io), &q->flush, due_us);
-        return;
+        return false;
     }
-    struct outbox_batch *b = outbox_first(&q->outbox);
+    struct outbox_batch *b = outbox_next(&q->outbox);
     q->stats.resent += b->number != 0;
     outbox_send(&q->outbox, redis_begin(q->redis), events_trim(q, b));
     redis_end(q->redis, 0, on_batch_answer, q);
+    return true;
+}
+
+void queue_outbox_work(struct queue *q)
+{
+    while (batch_send(q)) {}
 }
 
 static void batch_refused(struct queue *q, const char *why)
 {
-    const struct outbox_batch *b = outbox_first(&q->outbox);
+    struct outbox_batch *b = outbox_first(&q->outbox);
 
     log_error("queue: outcomes of %u jobs were refused: %s", b->jobs, why);
-    if (b->tries + 1 >= BATCH_TRIES_MAX) {
+    if (++b->tries >= BATCH_TRIES_MAX) {
         log_error("queue: gave up on the outcomes of %u jobs; they stay claimed until this "
                   "engine ends, and are sent again then",
                   b->jobs);
         q->stats.events_dropped += b->jobs;
         outbox_acknowledge(&q->outbox);
     } else {
-        outbox_refused(&q->outbox);
+        outbox_again(&q->outbox);
         q->outbox_not_before_us = io_now_us(q->io) + QUEUE_RETRY_US;
     }
 }
@@ -105,12 +112,12 @@ static void on_batch_answer(void *ctx, int err, const struct resp *reply)
         outbox_acknowledge(&q->outbox);
         break;
     case FCALL_NO_LIBRARY:
-        outbox_lost(&q->outbox);
+        outbox_again(&q->outbox);
         q->outbox_not_before_us = io_now_us(q->io) + QUEUE_RETRY_US;
         queue_library_reload(q);
         break;
     case FCALL_LATER:
-        outbox_lost(&q->outbox);
+        outbox_again(&q->outbox);
         q->outbox_not_before_us = io_now_us(q->io) + QUEUE_RETRY_US;
         break;
     case FCALL_FENCED:
@@ -207,7 +214,7 @@ size_t queue_backlog(const struct queue *q)
 
 void queue_flush(struct queue *q)
 {
-    struct outbox_batch *b = outbox_first(&q->outbox);
+    struct outbox_batch *b = outbox_next(&q->outbox);
 
     if (b != NULL) {
         b->since_us = io_now_us(q->io) - QUEUE_BATCH_US;

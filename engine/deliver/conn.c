@@ -21,6 +21,7 @@
 #include <string.h>
 
 static const int64_t tls_off_us = INT64_C(3600) * 1000000;
+static const int64_t no_bdat_us = INT64_C(7) * 86400 * 1000000;
 
 static void conn_turn(struct conn *c);
 
@@ -163,6 +164,9 @@ static void on_end_of_session(struct conn *c)
     uint32_t learned = smtp_session_learned(&c->session);
     struct host *h = conn_host(c);
 
+    if (h != NULL && (learned & SMTP_LEARNED_NO_BDAT) != 0) {
+        h->no_bdat_until_us = deliver_now(c->d) + no_bdat_us;
+    }
     if (h != NULL && (learned & SMTP_LEARNED_HELO_ONLY) != 0 && !h->helo_only) {
         h->helo_only = true; /* not a failure: the next connection says HELO */
         return;
@@ -376,6 +380,7 @@ static void conn_configure(struct conn *c, const struct path *p, const struct ho
     config->pipeline = (enum smtp_pipeline)p->limits->pipeline;
     config->depth = p->limits->pipeline_depth;
     config->helo_only = h->helo_only;
+    config->no_bdat = h->no_bdat_until_us > c->opened_us;
     config->own_name_ok = conf->sink.address.host != NULL;
     if (p->site->route != NULL && p->site->route->auth.user != NULL) {
         config->auth_user = slice_cstr(p->site->route->auth.user);

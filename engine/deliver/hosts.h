@@ -29,6 +29,7 @@ struct host {
     struct slots connections;
     int64_t down_until_us;
     int64_t tls_off_until_us; /* STARTTLS failed here: at level `may` not tried until then */
+    int64_t no_bdat_until_us; /* offers CHUNKING and does not understand it */
     bool helo_only;           /* closes the connection on EHLO */
     bool tls_reduced;         /* failed with the full ClientHello: offer the short one */
 };

@@ -319,9 +319,9 @@ static void settle_job(struct transaction *t, struct job *j, size_t index)
     struct deliver *d = p->site->d;
 
     j->sending = false;
-    if (t->rcpts[index].outcome == SMTP_NOT_TRIED && !j->lost && j->tries < TRIES_MAX) {
+    if (t->rcpts[index].outcome == SMTP_NOT_TRIED && j->tries < TRIES_MAX) {
         j->tries++;
-        if (d->draining) {
+        if (d->draining || j->lost) {
             outcome_return(d, j);
         } else {
             path_put_back(p, j);
