@@ -23,6 +23,9 @@ static const char *const description[] = {
     "a private Redis in the state directory, mail goes to the MX of each domain.",
     "SIGTERM or SIGINT ends it: nothing new is started, what is on the wire may finish (at most "
     "shutdown_timeout), the rest goes back to the queue. A second signal cuts that short.",
+    "SIGHUP reads the configuration again: limits, sources, routes, retry, timeouts and TLS change "
+    "without a restart; io, workers, queue and DNS servers do not. One with mistakes is reported "
+    "and changes nothing.",
     NULL};
 
 static const struct args_option options[] = {{.name = "config",
