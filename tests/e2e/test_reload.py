@@ -1,0 +1,62 @@
+"""test_reload.py - SIGHUP takes over a changed configuration, and only a sound one."""
+
+import signal
+
+import yaml
+
+from process import eventually
+from test_pacing import fill
+
+
+def reload(engine, pattern):
+    engine.signal(signal.SIGHUP)
+    engine.wait_line(pattern)
+
+
+def rewrite(engine, change):
+    config = yaml.safe_load(engine.config_path.read_text())
+    change(config)
+    engine.config_path.write_text(yaml.safe_dump(config))
+
+
+def test_new_limits_hold_at_once(box, backend):
+    queue = box.redis()
+    sink = box.sink()
+    engine = box.engine(queue, io=backend, sink=sink.address, workers=2,
+                        limits={"default": {"rate": "1/m"}})
+    fill(queue, 60, ["one.test", "two.test"])
+    # Each of the two gets its first letter; the next one would come a minute later.
+    eventually(lambda: len(queue.finals()) == 2, "the first letters")
+    rewrite(engine, lambda c: c["limits"]["default"].update(rate="unlimited"))
+    reload(engine, r"reload: .* is in force")
+    eventually(lambda: len(queue.finals()) == 60, "all delivered", 20)
+
+
+def test_a_broken_configuration_changes_nothing(box, backend):
+    queue = box.redis()
+    sink = box.sink()
+    engine = box.engine(queue, io=backend, sink=sink.address)
+    engine.config_path.write_text(engine.config_path.read_text().replace("sink:", "sinc:"))
+    reload(engine, r"not taken over: .*sink")
+    fill(queue, 20, ["one.test"])
+    eventually(lambda: len(queue.finals()) == 20, "all delivered as before")
+
+
+def test_a_source_that_is_gone_finishes_its_work(box, backend):
+    queue = box.redis()
+    sink = box.sink("--latency", "20ms")
+    engine = box.engine(queue, io=backend, sink=sink.address,
+                        sources={"a": {"ehlo": "a.test"}, "b": {"ehlo": "b.test"}},
+                        pools={"default": {"a": 1, "b": 1}},
+                        limits={"default": {"rate": "100/s", "connections": 2}})
+    fill(queue, 200, ["one.test", "two.test"])
+    eventually(lambda: len(queue.finals()) > 20, "under way")
+
+    def drop(config):
+        del config["sources"]["b"]
+        config["pools"]["default"] = {"a": 1}
+
+    rewrite(engine, drop)
+    reload(engine, r"reload: .* is in force")
+    eventually(lambda: len(queue.finals()) == 200, "all delivered", 30)
+    assert len({e["event"] for e in queue.finals()}) == 200
