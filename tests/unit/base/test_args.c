@@ -310,7 +310,8 @@ static void test_help(void **state)
         "  75 ",
         "/etc/thing",
         "  Three:\n    volley thing -n 3\n",
-        "  Long:\n    volley thing --from somebody@example.com --var 'quoted and long -x value' \\\n"
+        "  Long:\n"
+        "    volley thing --from somebody@example.com --var 'quoted and long -x value' \\\n"
         "        --count 55 FILE\n",
     };
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
