@@ -39,7 +39,7 @@ static bool may_hold(struct server *s, size_t len)
 /* Cuts the copy at the empty line when only the header is wanted. */
 static void stop_at_header(struct server *s, size_t from)
 {
-    if (s->options->keep != SERVER_KEEP_HEADER) {
+    if (s->options->keep != SERVER_KEEP_HEADER || s->content.len == 0) {
         return;
     }
     size_t start = from > 3 ? from - 3 : 0;
