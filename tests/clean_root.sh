@@ -125,8 +125,8 @@ trap 'exit 130' INT TERM
 failed=0
 for check in "$@"; do
     root=$(mktemp -d "$work/volley-$suite.XXXXXX")
-    chmod 755 "$root"
     tar --numeric-owner -C "$root" -xf "$base"
+    chmod 755 "$root" # a user has to get through "/", whatever the tarball says
     apt_copy "$root"
     mkdir "$root/root/volley"
     git -C "$top" archive HEAD | tar -C "$root/root/volley" -x
