@@ -68,6 +68,15 @@ void hosts_add(struct hosts *set, struct slice name, const struct sockaddr *addr
     address_text(address, h->ip);
 }
 
+/* Keeps a host that is not called any more for the sake of its open connections. */
+static void keep_gone(struct hosts *fresh, struct host *from)
+{
+    fresh->host = mem_realloc(fresh->host, (fresh->count + 1) * sizeof(fresh->host[0]));
+    fresh->host[fresh->count] = *from;
+    fresh->host[fresh->count++].gone = true;
+    from->name = NULL; /* moved */
+}
+
 void hosts_renew(struct hosts *set, struct hosts *fresh)
 {
     for (size_t i = 0; i < fresh->count; i++) {
@@ -80,6 +89,15 @@ void hosts_renew(struct hosts *set, struct hosts *fresh)
             *to = *from;
             to->name = name;
             to->preference = preference;
+            to->gone = false;
+        }
+    }
+    for (size_t i = 0; i < set->count; i++) {
+        struct host *from = &set->host[i];
+        if (from->connections.used > 0 &&
+            hosts_find(fresh, slice_cstr(from->name), (const struct sockaddr *)&from->address,
+                       from->address_len) == NULL) {
+            keep_gone(fresh, from);
         }
     }
     fresh->turn = set->turn;
@@ -112,6 +130,9 @@ struct host *hosts_pick(struct hosts *set, int64_t now_us, int64_t *up_us)
     *up_us = INT64_MAX;
     for (size_t i = 0; i < set->count; i++) {
         struct host *h = &set->host[(start + i) % set->count];
+        if (h->gone) {
+            continue;
+        }
         if (h->down_until_us > now_us) {
             *up_us = h->down_until_us < *up_us ? h->down_until_us : *up_us;
         } else if (slots_free(&h->connections, 0)) {
@@ -156,12 +177,18 @@ void host_works(struct host *h)
 
 bool hosts_all_down(const struct hosts *set, int64_t now_us, int64_t *up_us)
 {
+    bool any = false;
+
     *up_us = INT64_MAX;
     for (size_t i = 0; i < set->count; i++) {
+        if (set->host[i].gone) {
+            continue;
+        }
         if (set->host[i].down_until_us <= now_us) {
             return false;
         }
+        any = true;
         *up_us = set->host[i].down_until_us < *up_us ? set->host[i].down_until_us : *up_us;
     }
-    return set->count > 0;
+    return any;
 }

@@ -32,6 +32,7 @@ struct host {
     int64_t no_bdat_until_us; /* offers CHUNKING and does not understand it */
     bool helo_only;           /* closes the connection on EHLO */
     bool tls_reduced;         /* failed with the full ClientHello: offer the short one */
+    bool gone;                /* not in the set any more, but connections to it are still open */
 };
 
 struct hosts {
@@ -48,8 +49,9 @@ void hosts_add(struct hosts *set, struct slice name, const struct sockaddr *addr
                socklen_t address_len, uint32_t preference);
 
 /* Takes over the hosts of `fresh`, which is empty afterwards; health is carried over where
- * name and address are the same.  No pointer to a host survives this: whoever needs one
- * later keeps name and address and asks hosts_find(). */
+ * name and address are the same.  One that `fresh` does not name stays, never to be called,
+ * until it has no connections: they count again when it comes back.  No pointer to a host survives
+ * this: whoever needs one later keeps name and address and asks hosts_find(). */
 void hosts_renew(struct hosts *set, struct hosts *fresh);
 
 /* Sets the limit of connections to each address; 0 is none. */

@@ -109,6 +109,41 @@ static void test_health_survives_renewal(void **state)
     hosts_fini(&set);
 }
 
+/* Open connections of a host that left the set count again when it comes back. */
+static void test_connections_survive_absence(void **state)
+{
+    struct hosts set, fresh;
+    int64_t up;
+
+    (void)state;
+    hosts_init(&set);
+    hosts_init(&fresh);
+    add(&set, "a", "192.0.2.1", 10);
+    add(&set, "b", "192.0.2.2", 10);
+    slots_take(&set.host[1].connections);
+    add(&fresh, "a", "192.0.2.1", 10);
+    hosts_renew(&set, &fresh);
+    assert_int_equal(set.count, 2);
+    for (int i = 0; i < 4; i++) {
+        assert_string_equal(hosts_pick(&set, 0, &up)->name, "a");
+    }
+    host_failed(hosts_pick(&set, 0, &up), 0);
+    assert_true(hosts_all_down(&set, 1, &up)); /* the one that left is no way out */
+    assert_null(hosts_pick(&set, 1, &up));
+    add(&fresh, "a", "192.0.2.1", 10);
+    add(&fresh, "b", "192.0.2.2", 10);
+    hosts_renew(&set, &fresh);
+    assert_int_equal(set.count, 2);
+    struct host *b = hosts_pick(&set, 1, &up);
+    assert_string_equal(b->name, "b");
+    assert_int_equal(b->connections.used, 1);
+    slots_release(&b->connections);
+    add(&fresh, "a", "192.0.2.1", 10);
+    hosts_renew(&set, &fresh);
+    assert_int_equal(set.count, 1); /* without connections it is forgotten */
+    hosts_fini(&set);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -116,6 +151,7 @@ int main(void)
         cmocka_unit_test(test_equal_hosts_share),
         cmocka_unit_test(test_failures_together_count_once),
         cmocka_unit_test(test_health_survives_renewal),
+        cmocka_unit_test(test_connections_survive_absence),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
