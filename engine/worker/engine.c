@@ -48,7 +48,7 @@ void engine_hand_over(void *worker, unsigned to, struct mailbox_node *parcel)
     struct worker *from = worker;
     struct worker *w = &from->engine->workers[to];
 
-    if (mailbox_push(&w->jobs, parcel)) {
+    if (mailbox_push(&w->jobs, parcel) && w->io != NULL) { /* NULL: it did not start */
         io_wake(w->io);
     }
 }
@@ -219,6 +219,13 @@ static bool is_over(struct engine *e, bool *failed)
     return over;
 }
 
+/* Where there was a sink there may be no resolver, and a rehearsal must not turn into real
+ * mail under way. */
+static bool same_sink(const struct conf_sink *a, const struct conf_sink *b)
+{
+    return (a->address.host == NULL) == (b->address.host == NULL) && a->dns == b->dns;
+}
+
 /* A configuration with errors changes nothing. */
 static void reload(struct engine *e)
 {
@@ -231,6 +238,10 @@ static void reload(struct engine *e)
         log_error("reload: the configuration has errors and is not taken over: " SLICE_FMT,
                   SLICE_ARG(buf_slice(&text)));
         buf_fini(&text);
+    } else if (!same_sink(&e->conf->sink, &conf->sink)) {
+        log_error("reload: `sink` cannot change while the engine runs, and nothing is taken "
+                  "over; restart it for that");
+        conf_unref(conf);
     } else {
         for (unsigned i = 0; i < e->started; i++) {
             worker_configure(&e->workers[i], conf);

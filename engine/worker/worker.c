@@ -43,7 +43,7 @@ void worker_bell(struct worker *w, struct slice list)
     if (list.len > 0) {
         memcpy(b->list, list.ptr, list.len);
     }
-    if (mailbox_push(&w->bells, &b->parcel)) {
+    if (mailbox_push(&w->bells, &b->parcel) && w->io != NULL) { /* NULL: it did not start */
         io_wake(w->io);
     }
 }

@@ -42,6 +42,16 @@ def test_a_broken_configuration_changes_nothing(box, backend):
     eventually(lambda: len(queue.finals()) == 20, "all delivered as before")
 
 
+def test_the_sink_does_not_change_under_way(box, backend):
+    queue = box.redis()
+    sink = box.sink()
+    engine = box.engine(queue, io=backend, sink=sink.address)
+    rewrite(engine, lambda c: c.pop("sink"))
+    reload(engine, r"`sink` cannot change")
+    fill(queue, 20, ["one.test"])
+    eventually(lambda: len(queue.finals()) == 20, "all delivered to the sink as before")
+
+
 def test_a_source_that_is_gone_finishes_its_work(box, backend):
     queue = box.redis()
     sink = box.sink("--latency", "20ms")
