@@ -35,7 +35,8 @@ struct deliver {
     /* intake.c */
     struct map lists; /* known non-empty intakes and bins of sites at home here */
     struct list list_order;
-    uint32_t claiming; /* jobs asked for and not here yet */
+    uint32_t claiming;           /* jobs asked for and not here yet */
+    int64_t claim_not_before_us; /* after a claim that failed */
     bool up;
 
     /* destination.c */

@@ -29,6 +29,7 @@ static void on_up(void *ctx)
     struct deliver *d = ctx;
 
     d->up = true;
+    d->claim_not_before_us = 0;
     letters_resume(d);
     queue_discover(d->queue);
 }
@@ -322,10 +323,15 @@ void deliver_take(struct deliver *d, struct mailbox_node *parcels)
     while (parcels != NULL) {
         struct job *j = CONTAINER_OF(parcels, struct job, parcel);
         parcels = parcels->next;
+        if (d->closing || !queue_hold_add(d->queue, &j->hold, j->record.id)) {
+            /* The queue is closed, and the end of the node returns it; or this worker has
+             * the job already, because somebody doubled it in Redis. */
+            job_free(j);
+            continue;
+        }
+        j->held = true;
         d->jobs++;
         DELIVER_COUNT(d, jobs, 1);
-        queue_hold_add(d->queue, &j->hold, j->record.id);
-        j->held = true;
         if (d->draining) {
             outcome_return(d, j);
         } else {

@@ -19,6 +19,7 @@ enum {
     HIGH_PERCENT = 90,
     NORMAL_PERCENT = 80, /* of what high leaves */
     RECORD_BYTES_MAX = 4 << 20,
+    CLAIM_AGAIN_US = 100 * 1000, /* after an error */
 };
 
 struct list_entry {
@@ -118,13 +119,21 @@ static uint32_t entry_credit(struct deliver *d, const struct list_entry *e)
     return credit < QUEUE_CLAIM_JOBS_MAX ? credit : QUEUE_CLAIM_JOBS_MAX;
 }
 
+/* Those that can take nothing (bins of sites that are down) go to the end: a thousand of them
+ * must not stand before the intake for ever. */
 static void gather(struct deliver *d, struct claim *claim)
 {
+    struct list idle;
     size_t looked = 0;
 
-    LIST_EACH (link, &d->list_order) {
+    list_init(&idle);
+    LIST_EACH_SAFE (link, &d->list_order) {
         struct list_entry *e = CONTAINER_OF(link, struct list_entry, order_link);
         uint32_t credit = entry_credit(d, e);
+        if (credit == 0 && e->name.bin) {
+            list_remove(link);
+            list_append(&idle, link);
+        }
         if (credit > 0) {
             claim->entry[claim->count] = e;
             claim->credit[claim->count] = credit;
@@ -134,6 +143,7 @@ static void gather(struct deliver *d, struct claim *claim)
             break;
         }
     }
+    list_splice(&d->list_order, &idle);
 }
 
 /* Gives up to `share` jobs of credit to the lists of a class, equally; returns what is left. */
@@ -224,6 +234,9 @@ static bool claim_once(struct deliver *d)
 
 void intake_claim(struct deliver *d)
 {
+    if (deliver_now(d) < d->claim_not_before_us) {
+        return;
+    }
     while (d->up && !d->draining && d->jobs + d->claiming < memory_for(d, JOB_HIGH) &&
            queue_backlog(d->queue) <= DELIVER_OUTCOMES_MAX && queue_may_start(d->queue) &&
            claim_once(d)) {}
@@ -238,9 +251,10 @@ void intake_record(struct deliver *d, const struct job_record *record)
     d->jobs++;
     DELIVER_COUNT(d, jobs, 1);
     DELIVER_COUNT(d, claimed, 1);
-    queue_hold_add(d->queue, &j->hold, j->record.id);
-    j->held = true;
-    if (!outcome_expire(d, j)) {
+    j->held = queue_hold_add(d->queue, &j->hold, j->record.id);
+    if (d->draining) {
+        outcome_return(d, j); /* claimed before, answered only now */
+    } else if (!outcome_expire(d, j)) {
         destination_route(d, j);
     }
 }
@@ -256,7 +270,9 @@ static void forget_asked(struct deliver *d)
 void intake_claimed(struct deliver *d, int err, const struct queue_got *got, size_t count)
 {
     if (err != 0) {
-        forget_asked(d); /* Redis is away; on_up starts again */
+        forget_asked(d);
+        /* What fails at once would be asked again at once; the queue's own tick comes later. */
+        d->claim_not_before_us = deliver_now(d) + CLAIM_AGAIN_US;
         return;
     }
     for (size_t i = 0; i < count; i++) {
