@@ -55,6 +55,7 @@ static void conn_free(struct conn *c)
     }
     d->conn_count--;
     conf_unref((struct conf *)c->conf);
+    conf_unref((struct conf *)c->route_conf);
     mem_free(c->host);
     mem_free(c);
     deliver_part_closed(d);
@@ -83,11 +84,11 @@ static void conn_leave(struct conn *c)
 /* Its session is over, or never came. */
 static void conn_uncount(struct conn *c)
 {
-    struct path *p = c->path;
+    struct site *s = c->path->site;
 
     conn_leave(c);
     atomic_fetch_sub_explicit(&c->d->stats.connections, 1, memory_order_relaxed);
-    path_wake(p);
+    site_wake(s);
 }
 
 /* The host could not be used, for a reason of its own. */
@@ -118,9 +119,16 @@ static void on_starttls(struct conn *c)
         .reduced_groups = h != NULL && h->tls_reduced,
     };
 
+    struct tls_context *context = c->config.tls == SMTP_TLS_VERIFY ? d->tls_verifying : d->tls_any;
+
     c->secure_from_us = deliver_now(d);
-    wire_secure(&c->wire, c->config.tls == SMTP_TLS_VERIFY ? d->tls_verifying : d->tls_any,
-                &options);
+    if (context == NULL) { /* no trust anchors on this machine: nothing can be verified */
+        log_warn("site %s: TLS with %s cannot be verified: no trust anchors were found",
+                 c->path->site->key, c->host);
+        smtp_session_eof(&c->session, ERR_TLS, deliver_now(d));
+        return;
+    }
+    wire_secure(&c->wire, context, &options);
 }
 
 static void on_ready(struct conn *c)
@@ -383,6 +391,8 @@ static void conn_configure(struct conn *c, const struct path *p, const struct ho
     config->no_bdat = h->no_bdat_until_us > c->opened_us;
     config->own_name_ok = conf->sink.address.host != NULL;
     if (p->site->route != NULL && p->site->route->auth.user != NULL) {
+        /* Not always the path's: that of a source which is gone stays behind at a reload. */
+        c->route_conf = conf_ref(p->site->conf);
         config->auth_user = slice_cstr(p->site->route->auth.user);
         config->auth_password = slice_cstr(p->site->route->auth.password);
     }
@@ -458,7 +468,10 @@ void conn_open(struct path *p, struct host *h)
 
 void conn_move(struct conn *c, struct path *p)
 {
+    struct site *from = c->path->site;
+
     conn_leave(c);
+    site_wake(from);
     c->path = p;
     p->connections++;
     list_remove(&p->idle_link);

@@ -19,7 +19,8 @@ enum { CONN_IOV_MAX = 32 };
 struct conn {
     struct wire wire;
     struct smtp_session session;
-    const struct conf *conf; /* a reference: owns what `config` points to */
+    const struct conf *conf;       /* a reference: owns what `config` points to */
+    const struct conf *route_conf; /* a reference: owns the route's credentials; may be NULL */
     struct smtp_config config;
     struct path *path;      /* NULL when its session is over */
     struct list link;       /* in deliver->conns */

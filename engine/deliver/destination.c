@@ -164,8 +164,7 @@ static void site_set_sink(struct deliver *d, struct site *s, struct slice name)
     hosts_init(&fresh);
     hosts_add(&fresh, name, (const struct sockaddr *)&address,
               host_endpoint(&d->conf->sink.address, &address), 0);
-    hosts_renew(&s->hosts, &fresh);
-    s->hosts_expire_us = INT64_MAX;
+    site_set_hosts(s, &fresh, INT64_MAX);
 }
 
 static void site_set_plan(struct deliver *d, struct site *s, const struct mx_plan *plan)
@@ -187,12 +186,7 @@ static void site_set_plan(struct deliver *d, struct site *s, const struct mx_pla
             hosts_add(&fresh, host->name, (const struct sockaddr *)&address, len, host->preference);
         }
     }
-    hosts_renew(&s->hosts, &fresh);
-    s->hosts_expire_us = plan->expires_us;
-    LIST_EACH (link, &s->paths) {
-        const struct path *p = CONTAINER_OF(link, struct path, site_link);
-        hosts_limit(&s->hosts, p->limits->connections_per_host);
-    }
+    site_set_hosts(s, &fresh, plan->expires_us);
 }
 
 /* A site key of at most SITE_KEY_MAX - 1 bytes for a domain of up to 255. */

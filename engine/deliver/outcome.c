@@ -298,8 +298,10 @@ void outcome_park(struct deliver *d, struct job *j, struct slice site)
     if (outcome_expire(d, j)) {
         return;
     }
+    /* A route is no place of its domain: mail for it by other ways must not follow there. */
+    struct slice domain = j->record.via == JOB_VIA_ROUTE ? SLICE_NONE : j->record.domain;
     DELIVER_COUNT(d, parked, 1);
-    queue_park(d->queue, j->record.id, j->record.lane, j->record.domain, site);
+    queue_park(d->queue, j->record.id, j->record.lane, domain, site);
     forget(d, j);
 }
 

@@ -15,7 +15,7 @@
 #include "engine/deliver/reuse.h"
 #include "engine/deliver/transaction.h"
 
-enum { PUMP_CLEAR_US = 200 * 1000 };
+enum { PUMP_CLEAR_US = 200 * 1000, PUMP_FULL_US = 50 * 1000 };
 
 /* Notes when to look again. */
 static void pump_at(struct path *p, int64_t due_us)
@@ -123,6 +123,7 @@ static void pump_connect(struct path *p)
             conn_open(p, h);
         } else {
             limiter_disconnect(row, PATH_SCOPES, &h->connections);
+            pump_at(p, now_us + PUMP_FULL_US); /* nobody tells when another path's one ends */
             return;
         }
     }

@@ -17,7 +17,7 @@ struct conn;
 struct deliver;
 struct path;
 
-enum { REUSE_KEY_MAX = 400 };
+enum { REUSE_KEY_MAX = 640 };
 
 /* Offers an idle connection, or takes the offer back; both harmless when done already. */
 void reuse_offer(struct conn *c);

@@ -62,8 +62,7 @@ bool route_hosts_ready(struct deliver *d, struct site *s)
     for (size_t i = 0; i < s->route->hosts.count; i++) {
         add_endpoint(&fresh, &s->route->hosts.items[i], i);
     }
-    hosts_renew(&s->hosts, &fresh);
-    s->hosts_expire_us = INT64_MAX;
+    site_set_hosts(s, &fresh, INT64_MAX);
     return true;
 }
 
@@ -82,8 +81,7 @@ static void lookup_done(struct route_lookup *l)
     struct list waiting;
 
     if (found) {
-        hosts_renew(&s->hosts, &l->fresh);
-        s->hosts_expire_us = deliver_now(d) + (int64_t)l->ttl_s * 1000000;
+        site_set_hosts(s, &l->fresh, deliver_now(d) + (int64_t)l->ttl_s * 1000000);
     } else {
         outcome_site(d, slice_cstr(s->key), false, SMTP_STAGE_DNS, SMTP_FAILURE_CONFIG,
                      slice_cstr(s->route->hosts.items[0].host), SLICE_NONE,

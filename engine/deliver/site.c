@@ -61,13 +61,6 @@ static void conf_take(const struct conf **to, const struct conf *conf)
     }
 }
 
-void site_bind(struct site *s, const struct conf_site *rule, const struct conf_route *route)
-{
-    conf_take(&s->conf, s->d->conf);
-    s->rule = rule;
-    s->route = route;
-}
-
 static void path_configure(struct path *p)
 {
     struct site *s = p->site;
@@ -85,6 +78,34 @@ static void path_configure(struct path *p)
     path_wake(p);
 }
 
+void site_bind(struct site *s, const struct conf_site *rule, const struct conf_route *route)
+{
+    const struct conf *conf = s->d->conf;
+
+    if (s->conf == conf && s->rule == rule && s->route == route) {
+        return;
+    }
+    s->rule = rule;
+    s->route = route;
+    if (!list_empty(&s->paths)) { /* before the old configuration, where they are, goes */
+        limiter_scope_change(&s->total, conf_limits_total(conf, rule), deliver_now(s->d));
+    }
+    conf_take(&s->conf, conf);
+    LIST_EACH (link, &s->paths) {
+        path_configure(CONTAINER_OF(link, struct path, site_link));
+    }
+}
+
+void site_set_hosts(struct site *s, struct hosts *fresh, int64_t expire_us)
+{
+    hosts_renew(&s->hosts, fresh);
+    s->hosts_expire_us = expire_us;
+    LIST_EACH (link, &s->paths) {
+        const struct path *p = CONTAINER_OF(link, struct path, site_link);
+        hosts_limit(&s->hosts, p->limits->connections_per_host);
+    }
+}
+
 static void site_configure(struct site *s)
 {
     const struct conf *conf = s->d->conf;
@@ -93,16 +114,12 @@ static void site_configure(struct site *s)
     const struct conf_route *route =
         s->route != NULL ? conf_route_find(conf, slice_cstr(s->route->name)) : NULL;
 
+    route_close(s); /* its questions and waiting jobs hang on the old configuration */
     if ((s->rule != NULL && rule == NULL) || (s->route != NULL && route == NULL)) {
         return;
     }
-    route_close(s); /* its questions hang on the old list of hosts */
     site_bind(s, rule, route);
     s->hosts_expire_us = 0;
-    limiter_scope_change(&s->total, conf_limits_total(conf, rule), deliver_now(s->d));
-    LIST_EACH (link, &s->paths) {
-        path_configure(CONTAINER_OF(link, struct path, site_link));
-    }
 }
 
 void site_configure_all(struct deliver *d)
@@ -211,6 +228,16 @@ void path_wake(struct path *p)
 {
     if (list_empty(&p->run_link)) {
         list_append(&p->site->d->runnable, &p->run_link);
+    }
+}
+
+void site_wake(struct site *s)
+{
+    LIST_EACH (link, &s->paths) {
+        struct path *p = CONTAINER_OF(link, struct path, site_link);
+        if (path_waiting(p) > 0) {
+            path_wake(p);
+        }
     }
 }
 

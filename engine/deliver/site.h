@@ -77,6 +77,9 @@ struct site *site_find(struct deliver *d, struct slice key);
 /* Sets the rule or route of a site, from the present configuration. */
 void site_bind(struct site *s, const struct conf_site *rule, const struct conf_route *route);
 
+/* Takes over the hosts of `fresh`, which is empty afterwards, under the limits of the paths. */
+void site_set_hosts(struct site *s, struct hosts *fresh, int64_t expire_us);
+
 /* The configuration changed: sites and paths go over to it.  What it does not name any more
  * goes on as it was until it is idle. */
 void site_configure_all(struct deliver *d);
@@ -107,6 +110,9 @@ void path_scopes(struct path *p, struct limiter_scope *row[PATH_SCOPES]);
 
 /* Asks for a pump of this path at the end of the tick. */
 void path_wake(struct path *p);
+
+/* A connection to the site was given back: its paths share limits, so each that waits looks. */
+void site_wake(struct site *s);
 
 /* Frees paths that have been empty for long, and sites without paths. */
 void site_reap(struct deliver *d, int64_t now_us);

@@ -19,8 +19,7 @@
  * transactions always do (a server that hangs up at its sender) must not go round for ever. */
 enum {
     TRIES_MAX = 5,
-    RCPT_TEXT_MAX = 1280, /* an address in A-labels, NOTIFY and ORCPT in xtext */
-    MAIL_TEXT_MAX = 512   /* the same of MAIL, without ENVID */
+    TEXT_MAX = 512 /* an address in A-labels, and the words around parameters */
 };
 
 static struct transaction *transaction_new(struct deliver *d, size_t rcpts)
@@ -228,6 +227,13 @@ static void add_job(struct transaction *t, struct job *j)
     t->txn.rcpt_count = t->count;
 }
 
+/* What the recipient of a job adds to t->text, at most: its address in A-labels, NOTIFY, and
+ * ORCPT in xtext. */
+static size_t rcpt_text_max(const struct job *j)
+{
+    return TEXT_MAX + j->record.dsn_notify.len + 3 * j->record.to.len;
+}
+
 struct transaction *transaction_take(struct path *p)
 {
     struct deliver *d = p->site->d;
@@ -242,7 +248,8 @@ struct transaction *transaction_take(struct path *p)
             letter_is_personal(j->stored->letter) ? 1 : p->limits->recipients_per_transaction;
         struct transaction *t = transaction_new(d, rcpts);
         /* Reserved at once: slices into it must not move while it grows. */
-        buf_reserve(&t->text, MAIL_TEXT_MAX + 3 * j->record.dsn_envid.len + 2 * RCPT_TEXT_MAX);
+        buf_reserve(&t->text, TEXT_MAX + j->record.dsn_ret.len + 3 * j->record.dsn_envid.len +
+                                  TEXT_MAX + 4 * rcpt_text_max(j));
         if (render(t, j, &why) != 0) {
             outcome_bounce(d, j, SMTP_STAGE_DATA, SMTP_FAILURE_CONTENT, SLICE("5.6.0"),
                            buf_slice(&why));
@@ -276,7 +283,7 @@ static bool shareable(const struct job *a, const struct job *b)
 static bool text_fits(const struct transaction *t, const struct job *j)
 {
     return (j->record.dsn_notify.len == 0 && utf8_is_ascii(j->record.to)) ||
-           t->text.cap - t->text.len >= RCPT_TEXT_MAX;
+           t->text.cap - t->text.len >= rcpt_text_max(j);
 }
 
 void transaction_fill(struct transaction *t, struct path *p)
