@@ -48,6 +48,23 @@ static void remove_stale(const struct address *a)
     }
 }
 
+/* Sockets that share a port do not notice a stranger's one on it: asked for with a socket that
+ * does not share.  A second sink would otherwise take half of the first one's mail. */
+static bool is_taken(const struct address *a)
+{
+    const int on = 1;
+    int fd = socket(a->to.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool taken = false;
+
+    if (fd >= 0) {
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+        taken = bind(fd, (const struct sockaddr *)&a->to, a->len) != 0 && errno == EADDRINUSE;
+        close(fd);
+        errno = EADDRINUSE;
+    }
+    return taken;
+}
+
 /* Binds and listens; *a gets the address that it became. */
 static int listen_on(const struct sink_options *o, struct address *a, struct buf *error)
 {
@@ -59,7 +76,9 @@ static int listen_on(const struct sink_options *o, struct address *a, struct buf
     }
     if (a->to.ss_family != AF_UNIX) {
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+        if (o->threads > 1) {
+            setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+        }
     }
     if (size > 0) {
         setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
@@ -85,6 +104,10 @@ static bool bind_address(struct sink *sink, size_t i, struct buf *error)
         return false;
     }
     remove_stale(a);
+    if (sink->options.threads > 1 && a->to.ss_family != AF_UNIX && is_taken(a)) {
+        complain(error, "cannot listen on", a);
+        return false;
+    }
     for (unsigned t = 0; t < sink->options.threads; t++) {
         bool shared = t > 0 && a->to.ss_family == AF_UNIX;
         sink->thread[t].fd[i] =

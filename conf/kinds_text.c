@@ -124,6 +124,25 @@ void conf_put_text(struct buf *out, const struct conf_key *key, const void *fiel
     buf_puts(out, slice_cstr(*(const char *const *)field));
 }
 
+/* "host", "host:port" or "[IPv6]:port" with what may stand around them in a redis:// address. */
+static bool is_redis_host(struct slice text)
+{
+    struct slice rest = slice_of(text.ptr, slice_find(text, '/'));
+    uint64_t port = 1;
+
+    rest = slice_find(rest, '@') < rest.len ? slice_from(rest, slice_find(rest, '@') + 1) : rest;
+    size_t host =
+        rest.len > 0 && rest.ptr[0] == '[' ? slice_find(rest, ']') + 1 : slice_find(rest, ':');
+    if (host == 0 || host > rest.len) {
+        return false;
+    }
+    if (host == rest.len) {
+        return true;
+    }
+    return rest.ptr[host] == ':' && slice_u64(slice_from(rest, host + 1), &port) == 0 &&
+           port >= 1 && port <= 65535;
+}
+
 /* The rest of the address is the queue's business; here is what people get wrong. */
 int conf_read_redis(struct conf_store *store, const struct conf_key *key, struct slice text,
                     void *field, const char **hint)
@@ -147,6 +166,10 @@ int conf_read_redis(struct conf_store *store, const struct conf_key *key, struct
         if (slice_starts(text, later[i])) {
             return ERR_AGAIN;
         }
+    }
+    if (slice_starts(text, known[0]) && !is_redis_host(slice_from(text, known[0].len))) {
+        *hint = "needs a host, host:port or [IPv6]:port (1 to 65535) behind redis://";
+        return ERR_INVALID;
     }
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
         if (slice_starts(text, known[i]) && text.len > known[i].len && printable(text)) {

@@ -136,6 +136,7 @@ void event_put(struct buf *b, const struct event *e)
     if (e->id.len > 0) {
         json_put_bool(b, "final", e->final);
     }
+    put_name(b, "state", e->state);
     put_said(b, e);
     put_where(b, e);
     put_duration(b, "t_queue_us", e->times.queue_us);

@@ -25,8 +25,9 @@ struct event_times {
 #define EVENT_TIMES_NONE ((struct event_times){-1, -1, -1, -1, -1, -1})
 
 struct event {
-    const char *type; /* delivered deferred bounced expired cancelled suppressed ambiguous site */
-    bool final;       /* the last word on this recipient */
+    const char *type;  /* delivered deferred bounced expired cancelled suppressed ambiguous site */
+    bool final;        /* the last word on this recipient */
+    const char *state; /* of a site: "up" or "down"; NULL for other types */
     int64_t wall_us;
     struct slice node;
     /* The job. */

@@ -324,6 +324,7 @@ void outcome_site(struct deliver *d, struct slice site, bool works, enum smtp_st
     e.mx = mx;
     e.ip = ip;
     e.stage = smtp_stage_name(stage);
+    e.state = works ? "up" : "down";
     e.failure = works ? NULL : smtp_failure_name(failure);
     e.text = text;
     e.times = EVENT_TIMES_NONE;
