@@ -3,6 +3,8 @@
 import collections
 import signal
 
+import pytest
+
 from letters import PLAIN
 from process import eventually
 
@@ -133,3 +135,23 @@ def test_no_leak(box):
     eventually(lambda: len(queue.finals()) == 301, "all outcomes", 120)
     code = engine.terminate(timeout_s=60)
     assert code == 0, engine.text()
+
+
+def unanswered(box, policy, **more):
+    """A letter that arrived whole, and the connection broke before we were told: its events."""
+    queue = box.redis()
+    sink = box.sink("--fault", "dot first=1: close")
+    box.engine(queue, sink=sink.address, ambiguous=policy, **more)
+    queue.submit(to="u@a.test", from_="x@y.test", data=PLAIN)
+    eventually(queue.finals, "a final event", 60)
+    return [(e["type"], e["attempt"], e["final"]) for e in queue.events() if "to" in e]
+
+
+def test_no_reply_to_the_last_byte_retry(box):
+    """Takes half a minute: that long the site is left alone."""
+    assert unanswered(box, "retry") == [("ambiguous", 1, False), ("delivered", 2, True)]
+
+
+@pytest.mark.parametrize("policy", ["assume-delivered", "give-up"])
+def test_no_reply_to_the_last_byte(box, backend, policy):
+    assert unanswered(box, policy, io=backend) == [("ambiguous", 1, True)]
