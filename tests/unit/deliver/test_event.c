@@ -97,11 +97,10 @@ static void test_site(void **state)
                       .times = EVENT_TIMES_NONE};
 
     (void)state;
-    expect(
-        &e,
-        "{\"v\":1,\"time\":\"1970-01-01T00:00:00.000Z\",\"type\":\"site\",\"state\":\"down\",\"failure\":"
-        "\"network\",\"stage\":\"connect\",\"text\":\"timed out\",\"site\":"
-        "\"mx.b.example\"}\n");
+    expect(&e, "{\"v\":1,\"time\":\"1970-01-01T00:00:00.000Z\",\"type\":\"site\","
+               "\"state\":\"down\",\"failure\":"
+               "\"network\",\"stage\":\"connect\",\"text\":\"timed out\",\"site\":"
+               "\"mx.b.example\"}\n");
 }
 
 static void test_long_text_is_cut(void **state)
