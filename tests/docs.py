@@ -17,7 +17,9 @@ BUILD = os.environ.get("VOLLEY_BUILD", "build")
 
 
 def output(*command):
-    done = subprocess.run(command, cwd=TOP, capture_output=True, text=True)
+    # Called below a make, another one would tell which directory it enters.
+    env = {name: value for name, value in os.environ.items() if name != "MAKEFLAGS"}
+    done = subprocess.run(command, cwd=TOP, env=env, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"docs: {' '.join(command)} failed: {done.stderr}")
     return done.stdout

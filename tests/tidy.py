@@ -256,9 +256,7 @@ _deps = {}
 def deps():
     """Directory of a module -> directories it may include, from the Makefile."""
     if not _deps:
-        lines = subprocess.run(["make", "-s", "print-deps"], cwd=TOP, capture_output=True,
-                               text=True, check=True).stdout
-        for line in lines.splitlines():
+        for line in docs.output("make", "-s", "print-deps").splitlines():
             module, _, others = line.partition(":")
             _deps[module] = set(others.split()) | {module}
     return _deps
