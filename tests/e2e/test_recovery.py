@@ -90,7 +90,8 @@ def test_term_drains_and_returns_the_rest(box, backend):
 def test_sink_restarted(box):
     """Takes half a minute: that long a site that went away is left alone."""
     queue = box.redis()
-    sink = box.sink()
+    # No outgoing connection has this address: none can take the port in between.
+    sink = box.sink(listen="127.0.0.2:0")
     box.engine(queue, sink=sink.address, limits=SLOW, retry=["1s"])
     tos = fill(queue, 500, domains=3)
     under_way(sink, 500)
