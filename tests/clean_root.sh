@@ -79,7 +79,7 @@ base_make() {
     echo "clean_root: making the base root of $suite (once)"
     root=$(mktemp -d "$work/volley-base.XXXXXX")
     unshare -m debootstrap --variant=minbase --include=ca-certificates,procps "$suite" "$root" \
-        "${CLEAN_ROOT_MIRROR:-http://deb.debian.org/debian}" >"$cache/$suite.log" 2>&1 || {
+        ${CLEAN_ROOT_MIRROR:+"$CLEAN_ROOT_MIRROR"} >"$cache/$suite.log" 2>&1 || {
         tail -n 5 "$cache/$suite.log"
         rm -rf --one-file-system "$root"
         return 1
