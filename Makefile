@@ -44,7 +44,8 @@ LIBS_conf    := -lyaml
 LIBS_dns     := -lcares -lidn2
 LIBS_queue   := -lhiredis
 
-MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
+# As Debian names it; clang 19 answers -print-multiarch with another name.
+MULTIARCH := $(shell uname -m | sed s,i.86,i386,)-linux-gnu
 ifeq ($(BORINGSSL),)
 TLS_CPPFLAGS := -isystem /usr/include/android
 TLS_LIBDIR   := /usr/lib/$(MULTIARCH)/android
