@@ -279,10 +279,17 @@ def sanitized(name, flags, wrap=()):
             *[f"{build}/{n}" for n in names]):
         how = (build, f"{name}/", wrap, SANITIZER_ENV, 3)
         in_parallel(unit_jobs(names, *how) + dialogue_jobs(*how))
+        return build
+    return None
 
 
 def part_asan():
-    sanitized("asan", "address,undefined")
+    """And a whole run and drain: leaks of the engine show at its end."""
+    build = sanitized("asan", "address,undefined")
+    flags = ("SAN=address,undefined", "OPT=-O1 -g")
+    if build and (not ONLY or ONLY == "delivery") and make("asan", f"BUILD={build}", *flags, "all"):
+        e2e(build, ["tests/e2e/test_delivery.py", "tests/e2e/test_refusals.py"], "asan/e2e",
+            SANITIZER_ENV)
 
 
 def part_tsan():
@@ -342,25 +349,31 @@ def fuzz_one(build, target):
 
 
 def part_e2e():
-    """In shards side by side: most tests wait most of the time."""
-    if not make("e2e", f"BUILD={BUILD}", "all"):
-        return
+    if make("e2e", f"BUILD={BUILD}", "all"):
+        e2e(BUILD, ["tests/e2e"], "e2e")
+
+
+def e2e(build, where, name, env=None):
+    """pytest, in shards side by side: most tests wait most of the time."""
     shards = 1 if ONLY else JOBS
     with concurrent.futures.ThreadPoolExecutor(shards) as pool:
-        for future in [pool.submit(e2e_shard, n, shards) for n in range(shards)]:
-            future.result()
+        jobs = [pool.submit(e2e_shard, build, where, name, env, n, shards) for n in range(shards)]
+        for job in jobs:
+            job.result()
 
 
-def e2e_shard(number, count):
-    report = TOP / BUILD / f"e2e-{number}.xml"
+def e2e_shard(build, where, name, env, number, count):
+    report = TOP / build / f"e2e-{number}.xml"
     report.unlink(missing_ok=True)
     command = [PYTHON, "-m", "pytest", "-v", "-p", "no:cacheprovider", "--color=no",
-               f"--junitxml={report}", "tests/e2e"] + (["-k", ONLY] if ONLY else [])
-    env = {"VOLLEY_BUILD": BUILD, "VOLLEY_SHARD": f"{number}/{count}"}
-    progress = Progress(f"e2e/{number}/" if count > 1 else "e2e/")
+               f"--junitxml={report}", *where] + (["-k", ONLY] if ONLY else [])
+    env = {**(env or {}), "VOLLEY_BUILD": build, "VOLLEY_SHARD": f"{number}/{count}"}
+    if count > 1:
+        name += f"/{number}"
+    progress = Progress(name + "/")
     code, output = run(command, E2E_LIMIT_S, env, progress.line, gentle=True)
     progress.close()
-    outcome = Outcome("e2e" if count == 1 else f"e2e/{number}")
+    outcome = Outcome(name)
     outcome.output = output
     outcome.seconds = time.monotonic() - progress.begun
     try:

@@ -79,6 +79,13 @@ class Engine(Process):
             eventually(lambda: self.registered(queue), f"{name} registers with the queue",
                        timeout_s=60 if wrap else 20)
 
+    def stop(self):
+        """At the end of every test: it drains, and says that all was well.  Under a sanitizer
+        this is where leaks show."""
+        if self.running():
+            code = self.terminate(timeout_s=60)
+            assert code == 0, f"{self.name} ended with {code}\n{self.text()[-8000:]}"
+
     def registered(self, queue):
         assert self.running(), f"{self.name} ended: {self.popen.returncode}\n{self.text()}"
         return any(not v.startswith(b"0 ") for v in queue.client.hvals(queue.key("nodes")))
@@ -146,6 +153,7 @@ class Box:
             "hostname": "mta.test",
             "queue": {"redis": queue.url, "state_directory": str(self.path / f"{name}-state")},
             "workers": 1,
+            "shutdown_timeout": "1s",
             "events": {"file": str(self.path / f"{name}-events.jsonl")},
         }
         config.update(more)
@@ -155,8 +163,14 @@ class Box:
         return self.keep(Engine(self, queue, name, self.config(queue, name, **more), wrap, ready))
 
     def close(self):
+        failed = []
         for thing in reversed(self.taken):
-            thing.stop()
+            try:
+                thing.stop()
+            except AssertionError as err:
+                failed.append(str(err))
+                thing.kill()
+        assert not failed, "\n".join(failed)
 
     def logs(self):
         for thing in self.taken:
