@@ -138,6 +138,22 @@ static void *create_nil(const redisReadTask *task)
     return e;
 }
 
+#if HIREDIS_MAJOR >= 1
+/* RESP3 was never asked for.  Without these two hiredis would hand out its type number as the
+ * object; NULL ends the stream with an error. */
+static void *refuse_double(const redisReadTask *task, double value, char *text, size_t len)
+{
+    (void)task, (void)value, (void)text, (void)len;
+    return NULL;
+}
+
+static void *refuse_bool(const redisReadTask *task, int value)
+{
+    (void)task, (void)value;
+    return NULL;
+}
+#endif
+
 static void free_object(void *object)
 {
     (void)object; /* the arena's */
@@ -148,6 +164,10 @@ static redisReplyObjectFunctions functions = {
     .createArray = create_array,
     .createInteger = create_integer,
     .createNil = create_nil,
+#if HIREDIS_MAJOR >= 1
+    .createDouble = refuse_double,
+    .createBool = refuse_bool,
+#endif
     .freeObject = free_object,
 };
 
