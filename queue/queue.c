@@ -128,7 +128,7 @@ void queue_work(struct queue *q)
 }
 
 /* Follows the node's life; begins to check when there is one. */
-static void life_follow(struct queue *q)
+void queue_life_follow(struct queue *q)
 {
     char life[NODE_LIFE_MAX];
     uint64_t number = node_life(q->node, life);
@@ -151,7 +151,7 @@ static void on_tick(struct timer *t, int64_t now_us)
     struct queue *q = CONTAINER_OF(t, struct queue, tick);
 
     if (!q->gone) {
-        life_follow(q);
+        queue_life_follow(q);
         if (now_us >= q->rescan_us) {
             queue_index_restart(q);
             q->rescan_us = now_us + RESCAN_US;

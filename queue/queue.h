@@ -39,7 +39,7 @@ struct queue;
 /* A job that the worker holds; embedded in the worker's own job. */
 struct queue_hold {
     struct map_node node; /* key: the id, in `id` below */
-    uint32_t check;
+    uint64_t life; /* number of the node's life that owns the job (node_life) */
     uint8_t id_len;
     char id[RECORD_ID_LEN_MAX];
 };
@@ -114,10 +114,15 @@ void queue_bell(struct queue *q, struct slice list);
 
 /* ---- holding ---- */
 
-/* Every job in the worker's memory is held, from on_record (or from its hand-over by another
- * worker, who drops it) until its outcome is given, which drops it.  False: the id is held
- * already, because somebody doubled the record in Redis; forget this one without an outcome. */
+/* Every job in the worker's memory is held, from on_record until its outcome is given, which
+ * drops it.  False: the id is held already, because somebody doubled the record in Redis;
+ * forget this one without an outcome. */
 bool queue_hold_add(struct queue *q, struct queue_hold *hold, struct slice id);
+
+/* Takes over a job that another worker of this node has dropped; `hold` is as it was there.
+ * The other worker may know a newer life of the node than this one, which then follows.  False:
+ * the job belongs to a former life, or its id is held already; forget it without an outcome. */
+bool queue_hold_take(struct queue *q, struct queue_hold *hold);
 void queue_hold_drop(struct queue *q, struct queue_hold *hold);
 
 /* ---- outcomes: one for each job; may be given while Redis is away ---- */

@@ -12,17 +12,31 @@ enum { CHECK_JOBS = 200 }; /* ids in one call of volley_1_check */
 
 /* ---- holding ---- */
 
-bool queue_hold_add(struct queue *q, struct queue_hold *hold, struct slice id)
+static bool hold_insert(struct queue *q, struct queue_hold *hold)
 {
-    ASSERT(id.len <= sizeof(hold->id));
-    hold->id_len = (uint8_t)id.len;
-    memcpy(hold->id, id.ptr, id.len);
     hold->node.key = slice_of(hold->id, hold->id_len);
     if (map_find(&q->holds, hold->node.key) != NULL) {
         return false;
     }
     map_insert(&q->holds, &hold->node, hold->node.key);
     return true;
+}
+
+bool queue_hold_add(struct queue *q, struct queue_hold *hold, struct slice id)
+{
+    ASSERT(id.len <= sizeof(hold->id));
+    hold->life = q->life_number;
+    hold->id_len = (uint8_t)id.len;
+    memcpy(hold->id, id.ptr, id.len);
+    return hold_insert(q, hold);
+}
+
+bool queue_hold_take(struct queue *q, struct queue_hold *hold)
+{
+    if (hold->life > q->life_number) {
+        queue_life_follow(q);
+    }
+    return hold->life == q->life_number && hold_insert(q, hold);
 }
 
 void queue_hold_drop(struct queue *q, struct queue_hold *hold)

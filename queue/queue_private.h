@@ -56,6 +56,7 @@ struct queue {
 void queue_work(struct queue *q);           /* does whatever waits and can be done now */
 void queue_library_reload(struct queue *q); /* the functions went away: puts them back */
 void queue_go_up(struct queue *q);          /* everything held was checked */
+void queue_life_follow(struct queue *q);    /* the node may have another life */
 
 /* queue_claim.c */
 void queue_claims_cancel(struct queue *q); /* ends them with ERR_CANCELED; answers are ignored */

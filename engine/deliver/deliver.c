@@ -323,9 +323,9 @@ void deliver_take(struct deliver *d, struct mailbox_node *parcels)
     while (parcels != NULL) {
         struct job *j = CONTAINER_OF(parcels, struct job, parcel);
         parcels = parcels->next;
-        if (d->closing || !queue_hold_add(d->queue, &j->hold, j->record.id)) {
-            /* The queue is closed, and the end of the node returns it; or this worker has
-             * the job already, because somebody doubled it in Redis. */
+        if (d->closing || j->lost || !queue_hold_take(d->queue, &j->hold)) {
+            /* The queue is closed, and the end of the node returns it; or it is not ours any
+             * more; or this worker has the job already: somebody doubled it in Redis. */
             job_free(j);
             continue;
         }

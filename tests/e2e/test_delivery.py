@@ -148,6 +148,22 @@ def test_classes_all_arrive(box, backend):
     assert count == {"high": 30, "normal": 30, "bulk": 30}
 
 
+def test_work_that_waits_for_the_start_is_shared(box, backend):
+    """The first worker that is ready gives jobs to others, who may not know yet under which
+    life of the node they were claimed: none may be forgotten."""
+    queue = box.redis()
+    sink = box.sink()
+    wanted = 0
+    for start in range(4):
+        engine = box.engine(queue, io=backend, sink=sink.address, workers=4)
+        finals_of(queue, wanted)
+        assert engine.terminate() == 0
+        queue.store("news", PLAIN)
+        for i in range(100):
+            queue.submit(to=f"u{start}@w{i}.test", from_="a@sender.test", message="news")
+        wanted += 100
+
+
 @pytest.mark.parametrize("workers", [2, 4])
 def test_more_workers_share_the_work(box, backend, workers):
     queue = box.redis()
