@@ -39,7 +39,7 @@ struct queue;
 /* A job that the worker holds; embedded in the worker's own job. */
 struct queue_hold {
     struct map_node node; /* key: the id, in `id` below */
-    uint64_t life; /* number of the node's life that owns the job (node_life) */
+    uint64_t life;        /* number of the node's life that owns the job (node_life) */
     uint8_t id_len;
     char id[RECORD_ID_LEN_MAX];
 };
