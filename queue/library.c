@@ -26,6 +26,7 @@ EMBED(letter);
 EMBED(partition);
 EMBED(job);
 EMBED(batch);
+EMBED(order);
 EMBED(submit);
 EMBED(node);
 EMBED(claim);
@@ -44,7 +45,7 @@ struct part {
         queue_lua_##name, queue_lua_##name##_end \
     }
 
-enum { PARTS_MAX = 8 };
+enum { PARTS_MAX = 16 };
 
 static const struct {
     const char *name;
@@ -52,7 +53,7 @@ static const struct {
 } libraries[LIBRARY_COUNT] = {
     [LIBRARY_PUBLIC] = {"volley",
                         {PART(common), PART(fields), PART(letter), PART(partition), PART(job),
-                         PART(batch), PART(submit)}},
+                         PART(batch), PART(order), PART(submit)}},
     [LIBRARY_ENGINE] = {"volley_1",
                         {PART(common), PART(node), PART(claim), PART(outcome), PART(takeover),
                          PART(due), PART(engine)}},

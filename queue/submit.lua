@@ -94,14 +94,18 @@ local function submit_part(keys, args)
     return results
 end
 
-return {submit = submit, submit_batch = submit_batch, submit_part = submit_part, store = store}
+return {
+    submit = submit, submit_batch = submit_batch, submit_part = submit_part, store = store,
+    order = order_place, resume = order_lift, orders = order_list,
+}
 end -- of body()
 
-local function add(name)
-    redis.register_function('volley_' .. name, function(keys, args)
+local function add(name, ...)
+    redis.register_function{function_name = 'volley_' .. name, flags = {...},
+                            callback = function(keys, args)
         api = api or body()
         return api[name](keys, args)
-    end)
+    end}
 end
 
 -- No allow-oom: a full Redis takes no new work.
@@ -109,3 +113,7 @@ add('submit')
 add('submit_batch')
 add('submit_part')
 add('store')
+-- A cancel frees memory, and a pause is wanted most when much is queued.
+add('order', 'allow-oom')
+add('resume', 'allow-oom')
+add('orders', 'no-writes')
