@@ -87,33 +87,50 @@ static void put_line(struct outbox_batch *b, struct slice event)
     }
 }
 
-void outbox_done(struct outbox *o, struct slice life, struct slice id, struct slice event,
-                 bool own_body, int64_t now_us)
+/* The key by which the job was submitted learns what became of it. */
+static void put_idempotency_key(struct outbox *o, struct outbox_batch *b,
+                                const struct job_record *r)
+{
+    struct buf name = BUF_EMPTY;
+
+    if (r->key.len > 0) {
+        buf_puts(&name, r->tenant);
+        buf_putc(&name, ':');
+        buf_puts(&name, r->key);
+        keys_put_arg2(&b->key_args, o->keys, SLICE("key:"), buf_slice(&name));
+        b->keys++;
+        buf_fini(&name);
+    }
+}
+
+void outbox_done(struct outbox *o, struct slice life, const struct job_record *r,
+                 struct slice event, int64_t now_us)
 {
     struct outbox_batch *b = batch_for(o, OUTBOX_DONE, life, now_us);
 
-    resp_put_arg(&b->job_args, id);
-    buf_putc(&b->marks, (char)('0' + (event.len > 0 ? 1 : 0) + (own_body ? 2 : 0)));
+    resp_put_arg(&b->job_args, r->id);
+    buf_putc(&b->marks, (char)('0' + (event.len > 0 ? 1 : 0) + (r->own_body ? 2 : 0)));
     put_line(b, event);
-    if (own_body) {
-        keys_put_arg2(&b->key_args, o->keys, SLICE("body:"),
-                      slice_of(id.ptr, id.len < RECORD_JOB_LEN ? id.len : RECORD_JOB_LEN));
+    if (r->own_body) {
+        keys_put_arg2(&b->key_args, o->keys, SLICE("body:"), r->job);
         b->keys++;
     }
+    put_idempotency_key(o, b, r);
     batch_count(o, b, 1);
 }
 
-void outbox_defer(struct outbox *o, struct slice life, struct slice id, struct slice record,
-                  enum job_class class, int64_t due_ms, struct slice event, int64_t now_us)
+void outbox_defer(struct outbox *o, struct slice life, const struct job_record *r,
+                  struct slice record, int64_t due_ms, struct slice event, int64_t now_us)
 {
     struct outbox_batch *b = batch_for(o, OUTBOX_DEFER, life, now_us);
 
-    resp_put_arg(&b->job_args, id);
-    resp_put_u64(&b->job_args, (uint64_t) class + 1);
+    resp_put_arg(&b->job_args, r->id);
+    resp_put_u64(&b->job_args, (uint64_t)r->class + 1);
     resp_put_u64(&b->job_args, due_ms > 0 ? (uint64_t)due_ms : 0);
     resp_put_arg(&b->job_args, record);
     buf_putc(&b->marks, event.len > 0 ? '1' : '0');
     put_line(b, event);
+    put_idempotency_key(o, b, r);
     batch_count(o, b, 4);
 }
 
@@ -245,9 +262,10 @@ static void put_defer(const struct outbox *o, struct buf *out, const struct outb
 {
     static const char *const rests[] = {"events", "due:high", "due:normal", "due:bulk"};
 
-    fcall_begin(out, SLICE("defer"), 5, 5 + b->args);
+    fcall_begin(out, SLICE("defer"), 5 + b->keys, 5 + b->args);
     put_owned(o, out, b);
     put_rests(o, out, rests, 4);
+    buf_puts(out, buf_slice(&b->key_args));
     put_who(o, out, b);
     put_events(out, b, trim);
 }

@@ -35,7 +35,7 @@ struct outbox_batch {
     unsigned keys;       /* in key_args */
     unsigned args;       /* in job_args */
     unsigned tries;      /* that Redis answered with an error */
-    struct buf key_args; /* RESP: bodies (done) or lists (park, return) */
+    struct buf key_args; /* RESP: bodies and idempotency keys, or lists (park, return) */
     struct buf job_args; /* RESP: what each job adds */
     struct buf marks;    /* done, defer: '0' + 1 has an event, + 2 has its own body */
     struct buf lines;    /* done, defer: event lines */
@@ -56,10 +56,10 @@ void outbox_init(struct outbox *o, const struct keys *keys, unsigned worker);
 void outbox_fini(struct outbox *o);
 
 /* Each adds one outcome to a batch of `life`. */
-void outbox_done(struct outbox *o, struct slice life, struct slice id, struct slice event,
-                 bool own_body, int64_t now_us);
-void outbox_defer(struct outbox *o, struct slice life, struct slice id, struct slice record,
-                  enum job_class class, int64_t due_ms, struct slice event, int64_t now_us);
+void outbox_done(struct outbox *o, struct slice life, const struct job_record *r,
+                 struct slice event, int64_t now_us);
+void outbox_defer(struct outbox *o, struct slice life, const struct job_record *r,
+                  struct slice record, int64_t due_ms, struct slice event, int64_t now_us);
 void outbox_park(struct outbox *o, struct slice life, struct slice id, struct slice list,
                  struct slice domain, int64_t now_us);
 void outbox_return(struct outbox *o, struct slice life, struct slice id, struct slice list,

@@ -1,18 +1,27 @@
 -- outcome.lua - what becomes of claimed jobs: done, deferred, parked, returned.
 
--- Event lines of jobs that were not ours any more say so.  `marks` has a character for each
--- id: 1 it has a line, 2 it has a body of its own, 3 both, 0 neither.
-local function events_late(lines, marks, found)
-    local out, id = {}, 0
+-- Calls visit(line, i) for each line of events; i is the place of its id, or nil for a line that
+-- is no job's, which may stand anywhere.  `marks` has a character for each id: 1 it has a line, 2
+-- it has a body of its own, 3 both, 0 neither.
+local function events_each(lines, marks, visit)
+    local id = 0
     for line in gmatch(lines, '[^\n]+') do
-        repeat
-            id = id + 1
-        until id > #marks or byte(marks, id) % 2 == 1
-        if id <= #marks and not found[id] then
-            line = gsub(line, '}%s*$', ',"late":true}')
+        local of_site = find(line, '"type":"site"', 1, true)
+        if not of_site then
+            repeat
+                id = id + 1
+            until id > #marks or byte(marks, id) % 2 == 1
         end
-        out[#out + 1] = line
+        visit(line, not of_site and id <= #marks and id or nil)
     end
+end
+
+-- Event lines of jobs that were not ours any more say so.
+local function events_late(lines, marks, found)
+    local out = {}
+    events_each(lines, marks, function(line, i)
+        out[#out + 1] = i and not found[i] and gsub(line, '}%s*$', ',"late":true}') or line
+    end)
     return concat(out, '\n') .. '\n'
 end
 
@@ -66,7 +75,39 @@ local function too_many(n)
     return n > JOBS_MAX and fail('VOLLEYBAD', 'jobs: at most ' .. JOBS_MAX .. ' in a call')
 end
 
--- KEYS owned, events, meta, body ...; ARGV worker, number, trim, lines, marks, id ...
+-- The states that idempotency keys keys[first ..] come to, as {key, value, ...}: what the event of
+-- their job says; of several recipients the last one's.  A key may have run out meanwhile, and
+-- be another job's by now.
+local function keys_states(keys, first, base, lines, marks, ids, found)
+    local states, state_of = {}, nil
+    for k = first, #keys do
+        local is_key = find(keys[k], '^key:', #base + 1) and call('TYPE', keys[k]).ok == 'string'
+        local job, digest = match(is_key and call('GET', keys[k]) or '', '^(%w+) (%w+)')
+        if job and not state_of then
+            state_of = {}
+            events_each(lines, marks, function(line, i)
+                if i and found[i] then
+                    state_of[sub(ids[i], 1, 26)] = match(line, '"type":"(%l+)"')
+                end
+            end)
+        end
+        local state = job and state_of[job]
+        if state then
+            states[#states + 1] = keys[k]
+            states[#states + 1] = job .. ' ' .. digest .. ' ' .. state
+        end
+    end
+    return states
+end
+
+local function keys_write(states)
+    for i = 1, #states, 2 do
+        call('SET', states[i], states[i + 1], 'XX', 'KEEPTTL')
+    end
+end
+
+-- KEYS owned, events, meta, then bodies and idempotency keys of the jobs; ARGV worker, number,
+-- trim, lines, marks, id ...
 -- Answers how many were ours and how many were late; -1 when the batch was done already.
 local function done(keys, args)
     local base = base_of(keys[2], 'events')
@@ -87,8 +128,11 @@ local function done(keys, args)
     local declared, bodies = {}, {}
     for i = 4, #keys do
         declared[keys[i]] = true
-        call('HLEN', keys[i])
+        if find(keys[i], '^body:', #base + 1) then
+            call('HLEN', keys[i])
+        end
     end
+    local states = keys_states(keys, 4, base, args[4], marks, ids, found)
     for i = 1, n do
         if found[i] and byte(marks, i) >= 50 then
             local body = base .. 'body:' .. sub(ids[i], 1, 26)
@@ -103,6 +147,7 @@ local function done(keys, args)
     if count > 0 then
         call('HINCRBY', keys[3], 'out', count)
     end
+    keys_write(states)
     owned_drop(keys[1], memory_field, args[2], ids, n, count)
     for _, body in ipairs(bodies) do
         if call('HINCRBY', body, 'left', -1) <= 0 then
@@ -112,8 +157,9 @@ local function done(keys, args)
     return {count, n - count}
 end
 
--- KEYS owned, events, due:high, due:normal, due:bulk; ARGV worker, number, trim, lines, marks,
--- then id, class (1..3), due time in ms, record.  Answers as done.
+-- KEYS owned, events, due:high, due:normal, due:bulk, then idempotency keys of the jobs; ARGV
+-- worker, number, trim, lines, marks, then id, class (1..3), due time in ms, record.  Answers as
+-- done.
 local function defer(keys, args)
     local n, marks = floor((#args - 5) / 4), args[5]
     if too_many(n) then
@@ -139,6 +185,10 @@ local function defer(keys, args)
             to[#to + 1] = args[4 * i + 5]
         end
     end
+    local states = {}
+    if #keys > 5 then
+        states = keys_states(keys, 6, base_of(keys[2], 'events'), args[4], marks, ids, found)
+    end
 
     for i = 1, 3 do
         if #due[i] > 0 then
@@ -146,6 +196,7 @@ local function defer(keys, args)
         end
     end
     events_write(keys[2], args[3], args[4], marks, found, n - count)
+    keys_write(states)
     owned_drop(keys[1], memory_field, args[2], ids, n, count)
     return {count, n - count}
 end

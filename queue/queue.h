@@ -128,12 +128,13 @@ void queue_hold_drop(struct queue *q, struct queue_hold *hold);
 /* ---- outcomes: one for each job; may be given while Redis is away ---- */
 
 /* `event` is its event's JSON object without newline; empty: no event.  Everything given is
- * copied.  `own_body`: the job carried its own body, which goes with the last recipient. */
-void queue_done(struct queue *q, struct slice id, struct slice event, bool own_body);
+ * copied.  A body of the job's own goes with its last recipient; its idempotency key learns the
+ * event's type. */
+void queue_done(struct queue *q, const struct job_record *r, struct slice event);
 
 /* Comes back at due_ms (unix); `record` is the new record (record_put_deferred). */
-void queue_defer(struct queue *q, struct slice id, struct slice record, enum job_class class,
-                 int64_t due_ms, struct slice event);
+void queue_defer(struct queue *q, const struct job_record *r, struct slice record, int64_t due_ms,
+                 struct slice event);
 
 /* Its site cannot take it now: to the end of bin:<lane>:<site>; submissions for `domain` go
  * straight there from now on, until the bin was emptied. */

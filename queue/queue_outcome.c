@@ -161,17 +161,16 @@ static struct slice outcome_life(struct queue *q, struct slice id)
     return slice_cstr(q->life);
 }
 
-void queue_done(struct queue *q, struct slice id, struct slice event, bool own_body)
+void queue_done(struct queue *q, const struct job_record *r, struct slice event)
 {
-    outbox_done(&q->outbox, outcome_life(q, id), id, event, own_body, io_now_us(q->io));
+    outbox_done(&q->outbox, outcome_life(q, r->id), r, event, io_now_us(q->io));
     outcome_added(q);
 }
 
-void queue_defer(struct queue *q, struct slice id, struct slice record, enum job_class class,
-                 int64_t due_ms, struct slice event)
+void queue_defer(struct queue *q, const struct job_record *r, struct slice record, int64_t due_ms,
+                 struct slice event)
 {
-    outbox_defer(&q->outbox, outcome_life(q, id), id, record, class, due_ms, event,
-                 io_now_us(q->io));
+    outbox_defer(&q->outbox, outcome_life(q, r->id), r, record, due_ms, event, io_now_us(q->io));
     outcome_added(q);
 }
 

@@ -127,7 +127,7 @@ static bool forget_lost(struct deliver *d, struct job *j)
 static void end_done(struct deliver *d, struct job *j, struct event *e)
 {
     e->final = true;
-    queue_done(d->queue, j->record.id, event_line(d, e), j->record.own_body);
+    queue_done(d->queue, &j->record, event_line(d, e));
     forget(d, j);
 }
 
@@ -175,8 +175,7 @@ static void end_deferred(struct deliver *d, struct job *j, struct event *e,
     struct slice line = event_line(d, e);
     buf_reset(&d->record);
     record_put_deferred(&d->record, r, e->attempt, &outcome);
-    queue_defer(d->queue, r->id, buf_slice(&d->record), (enum job_class)r->class, due_us / 1000,
-                line);
+    queue_defer(d->queue, r, buf_slice(&d->record), due_us / 1000, line);
     forget(d, j);
 }
 
@@ -288,8 +287,7 @@ void outcome_postpone(struct deliver *d, struct job *j, int64_t wait_us)
     }
     due_us = due_us < expires_us ? due_us : expires_us;
     DELIVER_COUNT(d, returned, 1);
-    queue_defer(d->queue, j->record.id, j->record.bytes, (enum job_class)j->record.class,
-                due_us / 1000, SLICE_NONE);
+    queue_defer(d->queue, &j->record, j->record.bytes, due_us / 1000, SLICE_NONE);
     forget(d, j);
 }
 

@@ -129,11 +129,11 @@ class Queue:
         return self.call("volley_1_done", [f"owned:{life}", "events", "meta", *bodies],
                          worker, number, trim, lines, marks, *ids)
 
-    def defer(self, life, jobs, number=1, worker=0, lines=None):
+    def defer(self, life, jobs, number=1, worker=0, lines=None, keyed=()):
         """jobs: (id, class 1..3, due ms, record)."""
         lines = "".join(f'{{"id":"{j[0]}"}}\n' for j in jobs) if lines is None else lines
         return self.call("volley_1_defer", [f"owned:{life}", "events", "due:high", "due:normal",
-                                            "due:bulk"],
+                                            "due:bulk", *keyed],
                          worker, number, 0, lines, "1" * len(jobs), *[v for j in jobs for v in j])
 
     BELLS = ["bell:high", "bell:normal", "bell:bulk"]

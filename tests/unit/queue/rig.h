@@ -255,12 +255,29 @@ static inline void claim_and_wait(struct worker *w, const char *list, uint32_t j
     assert_int_equal(w->claim_err, 0);
 }
 
+static inline struct job_record record_of(const struct worker *w, size_t job)
+{
+    struct job_record r;
+
+    assert_int_equal(record_decode(&r, buf_slice(&w->jobs[job]->record)), 0);
+    return r;
+}
+
 static inline void done(struct worker *w, size_t job)
 {
+    struct job_record r = record_of(w, job);
     char event[80];
 
     snprintf(event, sizeof(event), "{\"id\":\"%s\"}", w->jobs[job]->id);
-    queue_done(w->queue, slice_cstr(w->jobs[job]->id), slice_cstr(event), false);
+    queue_done(w->queue, &r, slice_cstr(event));
+}
+
+static inline void defer(struct worker *w, size_t job, struct slice record, int64_t due_ms,
+                         struct slice event)
+{
+    struct job_record r = record_of(w, job);
+
+    queue_defer(w->queue, &r, record, due_ms, event);
 }
 
 /* ---- submitting ---- */

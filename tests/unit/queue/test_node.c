@@ -121,8 +121,7 @@ static void test_promotion_in_time(void **state)
     assert_int_equal(resp_int(&reply->items[1], &micros), 0);
     now_ms = now_ms * 1000 + micros / 1000;
     int64_t start_us = clock_mono_us();
-    queue_defer(w->queue, slice_cstr(w->jobs[0]->id), buf_slice(&w->jobs[0]->record), JOB_NORMAL,
-                now_ms + 600, SLICE_NONE);
+    defer(w, 0, buf_slice(&w->jobs[0]->record), now_ms + 600, SLICE_NONE);
     WAIT_INT(w, "ZCARD " BASE "due:normal", 1);
     int bells = w->bells;
     WAIT_INT(w, "LLEN " BASE IN, 1);
@@ -143,8 +142,7 @@ static void test_promotion_of_many(void **state)
         claim_and_wait(w, IN, 200);
     }
     for (size_t i = 0; i < 1000; i++) {
-        queue_defer(w->queue, slice_cstr(w->jobs[i]->id), buf_slice(&w->jobs[i]->record),
-                    JOB_NORMAL, 1, SLICE_NONE);
+        defer(w, i, buf_slice(&w->jobs[i]->record), 1, SLICE_NONE);
     }
     int64_t start_us = clock_mono_us();
     WAIT_INT(w, "LLEN " BASE IN, 1000);

@@ -27,8 +27,7 @@ static void test_round(void **state)
     }
     struct record_outcome o = {.time_ms = 1, .code = 451};
     record_put_deferred(&text, &r, 1, &o);
-    queue_defer(w->queue, slice_cstr(w->jobs[150]->id), buf_slice(&text), JOB_NORMAL, 4102444800000,
-                SLICE("{\"type\":\"deferred\"}"));
+    defer(w, 150, buf_slice(&text), 4102444800000, SLICE("{\"type\":\"deferred\"}"));
     queue_park(w->queue, slice_cstr(w->jobs[151]->id), r.lane, r.domain, SLICE("google"));
     for (size_t i = 152; i < 250; i++) {
         queue_return(w->queue, slice_cstr(w->jobs[i]->id), r.lane, SLICE_NONE);
@@ -336,7 +335,7 @@ static void test_messages(void **state)
     WAIT(w, f.calls == 3);
     assert_true(slice_eq(buf_slice(&f.from), SLICE("own@b.example")));
     claim_and_wait(w, IN, 1);
-    queue_done(w->queue, slice_cstr(w->jobs[0]->id), SLICE("{}"), true);
+    done(w, 0);
     WAIT(w, queue_backlog(w->queue) == 0);
     assert_int_equal(queue_fetch(w->queue, slice_cstr(job), true, on_message, &f), 0);
     WAIT(w, f.calls == 4);
