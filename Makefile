@@ -188,7 +188,7 @@ endif
 PYTHON  ?= /usr/bin/python3
 RUN_PY   = VOLLEY_BUILD=$(BUILD) VOLLEY_JOBS=$(JOBS) MAKE=$(MAKE) $(PYTHON) tests/run.py
 
-.PHONY: test unit dialogue e2e asan tsan tidy fuzz test-bins dialogue-bins fuzz-bins print-deps
+.PHONY: fairness test unit dialogue e2e asan tsan tidy fuzz test-bins dialogue-bins fuzz-bins print-deps
 test: deps-build deps-run deps-test
 	@$(RUN_PY) tidy unit dialogue asan fuzz e2e
 
@@ -198,6 +198,10 @@ unit dialogue asan tsan e2e tidy:
 # FUZZ_SECONDS is for each target; ONLY=reply takes one of them.
 fuzz:
 	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) $(RUN_PY) $@
+
+# Who has a million jobs does not stand before who has a hundred; with times, on a calm machine.
+fairness: all
+	@FAIR_JOBS=$(or $(FAIR_JOBS),1000000) $(PYTHON) -m pytest -q -s tests/e2e/test_fairness.py
 
 test-bins: $(UNIT_BINS) $(DIALOGUE_BINS)
 dialogue-bins: $(DIALOGUE_BINS)
@@ -298,6 +302,7 @@ help:
 #? make e2e         end-to-end tests with private servers, on io_uring and epoll
 #? make asan        unit and dialogue tests under the address and undefined sanitizers
 #? make tsan        the same under the thread sanitizer
+#? make fairness    a million jobs of one sender, and what others feel of it
 #? make fuzz        fuzz targets, FUZZ_SECONDS=60 each
 #? make tidy        the rules of the house that a machine can judge
 #?

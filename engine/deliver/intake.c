@@ -33,7 +33,8 @@ struct list_entry {
 /* What is wanted, being gathered. */
 struct claim {
     struct list_entry *entry[QUEUE_CLAIM_LISTS_MAX];
-    uint32_t credit[QUEUE_CLAIM_LISTS_MAX]; /* most that this list may give */
+    struct site_credit *site[QUEUE_CLAIM_LISTS_MAX]; /* NULL: an intake, or not in memory */
+    uint32_t credit[QUEUE_CLAIM_LISTS_MAX];          /* most that this list may give */
     uint32_t given[QUEUE_CLAIM_LISTS_MAX];
     size_t count;
 };
@@ -88,35 +89,68 @@ static uint32_t memory_for(const struct deliver *d, enum job_class class)
     return (uint32_t)(target * (class == JOB_HIGH ? 100 : class == JOB_NORMAL ? 90 : 80) / 100);
 }
 
-static uint32_t bin_credit(struct deliver *d, const struct list_entry *e)
+static uint32_t less(uint32_t from, uint32_t what)
 {
-    struct site *s = site_find(d, e->name.site);
+    return from > what ? from - what : 0;
+}
+
+/* What all bins of a site and class may give together. */
+static uint32_t bins_credit(struct deliver *d, const struct list_entry *e, const struct site *s)
+{
     uint32_t credit = 0;
 
-    if (s == NULL || list_empty(&s->paths)) {
-        return UNKNOWN_SITE_CREDIT;
-    }
     LIST_EACH (link, &s->paths) {
         const struct path *p = CONTAINER_OF(link, struct path, site_link);
         uint32_t capacity = path_capacity(p, deliver_now(d));
         uint32_t waiting = p->waiting[e->name.class] + p->awaited;
-        credit += capacity > waiting ? capacity - waiting : 0;
+        credit += less(capacity, waiting);
     }
-    return credit;
+    return less(credit, s->credit[e->name.class].asked);
 }
 
-static uint32_t entry_credit(struct deliver *d, const struct list_entry *e)
+static struct site *entry_site(struct deliver *d, const struct list_entry *e)
 {
-    uint32_t room = memory_for(d, e->name.class);
-    uint32_t held = d->jobs + d->claiming;
-    uint32_t credit = room > held ? room - held : 0;
+    struct site *s = e->name.bin ? site_find(d, e->name.site) : NULL;
+
+    return s == NULL || list_empty(&s->paths) ? NULL : s;
+}
+
+static uint32_t entry_credit(struct deliver *d, const struct list_entry *e, const struct site *s)
+{
+    uint32_t credit = less(memory_for(d, e->name.class), d->jobs + d->claiming);
 
     if (credit > 0 && e->name.bin) {
-        uint32_t bin = bin_credit(d, e);
-        bin = bin > e->asked ? bin - e->asked : 0;
+        uint32_t bin = s != NULL ? bins_credit(d, e, s) : less(UNKNOWN_SITE_CREDIT, e->asked);
         credit = bin < credit ? bin : credit;
     }
     return credit < QUEUE_CLAIM_JOBS_MAX ? credit : QUEUE_CLAIM_JOBS_MAX;
+}
+
+/* The bins of a site draw on one credit.  Each has the same part of it, the one that was asked
+ * least recently first: when there is one place, they take it by turns.  What one cannot use
+ * is asked from the others next time. */
+static void share_sites(struct claim *claim)
+{
+    for (size_t i = 0; i < claim->count; i++) {
+        if (claim->site[i] != NULL) {
+            claim->site[i]->left = claim->credit[i];
+            claim->site[i]->lists = 0;
+        }
+    }
+    for (size_t i = 0; i < claim->count; i++) {
+        if (claim->site[i] != NULL) {
+            claim->site[i]->lists++;
+        }
+    }
+    for (size_t i = 0; i < claim->count; i++) {
+        struct site_credit *site = claim->site[i];
+        if (site != NULL) {
+            uint32_t part = (site->left + site->lists - 1) / site->lists;
+            claim->credit[i] = part < claim->credit[i] ? part : claim->credit[i];
+            site->left -= claim->credit[i];
+            site->lists--;
+        }
+    }
 }
 
 /* Those that can take nothing (bins of sites that are down) go to the end: a thousand of them
@@ -129,12 +163,14 @@ static void gather(struct deliver *d, struct claim *claim)
     list_init(&idle);
     LIST_EACH_SAFE (link, &d->list_order) {
         struct list_entry *e = CONTAINER_OF(link, struct list_entry, order_link);
-        uint32_t credit = entry_credit(d, e);
+        struct site *s = entry_site(d, e);
+        uint32_t credit = entry_credit(d, e, s);
         if (credit == 0 && e->name.bin) {
             list_remove(link);
             list_append(&idle, link);
         }
         if (credit > 0) {
+            claim->site[claim->count] = s != NULL ? &s->credit[e->name.class] : NULL;
             claim->entry[claim->count] = e;
             claim->credit[claim->count] = credit;
             claim->given[claim->count++] = 0;
@@ -144,6 +180,7 @@ static void gather(struct deliver *d, struct claim *claim)
         }
     }
     list_splice(&d->list_order, &idle);
+    share_sites(claim);
 }
 
 /* Gives up to `share` jobs of credit to the lists of a class, equally; returns what is left. */
@@ -227,6 +264,9 @@ static bool claim_once(struct deliver *d)
     }
     for (size_t i = 0; i < claim.count; i++) {
         claim.entry[i]->asked += claim.given[i];
+        if (claim.site[i] != NULL) {
+            claim.site[i]->asked += claim.given[i];
+        }
     }
     d->claiming += asked;
     return true;
@@ -265,6 +305,23 @@ static void forget_asked(struct deliver *d)
     MAP_EACH (node, &d->lists) {
         CONTAINER_OF(node, struct list_entry, node)->asked = 0;
     }
+    MAP_EACH (node, &d->sites) {
+        struct site *s = CONTAINER_OF(node, struct site, node);
+        memset(s->credit, 0, sizeof(s->credit));
+    }
+}
+
+/* The site may be another than when it was asked, or new: then less was asked of it. */
+static void site_answered(struct deliver *d, const struct queue_got *got)
+{
+    struct list_name name;
+
+    if (list_name_parse(&name, got->list) == 0 && name.bin) {
+        struct site *s = site_find(d, name.site);
+        if (s != NULL) {
+            s->credit[name.class].asked = less(s->credit[name.class].asked, got->wanted);
+        }
+    }
 }
 
 void intake_claimed(struct deliver *d, int err, const struct queue_got *got, size_t count)
@@ -278,9 +335,10 @@ void intake_claimed(struct deliver *d, int err, const struct queue_got *got, siz
     for (size_t i = 0; i < count; i++) {
         struct map_node *node = map_find(&d->lists, got[i].list);
         struct list_entry *e = node != NULL ? CONTAINER_OF(node, struct list_entry, node) : NULL;
-        d->claiming -= got[i].wanted < d->claiming ? got[i].wanted : d->claiming;
+        d->claiming = less(d->claiming, got[i].wanted);
+        site_answered(d, &got[i]);
         if (e != NULL) {
-            e->asked -= got[i].wanted < e->asked ? got[i].wanted : e->asked;
+            e->asked = less(e->asked, got[i].wanted);
             if (got[i].left == 0) {
                 entry_free(d, e);
             }

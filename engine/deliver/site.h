@@ -29,6 +29,13 @@ enum {
     PATH_TXN_GUESS_US = 20000, /* a transaction's time before one was seen */
 };
 
+/* What its bins of one class, one for each tenant and pool, share (intake.c). */
+struct site_credit {
+    uint32_t asked; /* jobs asked for and not here yet */
+    uint32_t left;  /* while a claim is made: what they may still give */
+    uint32_t lists; /* and how many of them have not had their share of it */
+};
+
 struct site {
     struct map_node node; /* key: `key` */
     char key[SITE_KEY_MAX];
@@ -43,6 +50,7 @@ struct site {
     struct route_lookup *lookup; /* of the hosts of a route, while it runs */
     bool down;                   /* every host rests: told once as an event */
     bool proven; /* a session got ready since the last trouble: more than one may be opened */
+    struct site_credit credit[LANE_CLASSES];
 };
 
 struct path {
