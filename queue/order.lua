@@ -175,10 +175,11 @@ local function order_lift(keys, args)
     end
     local key, lifted, change = base .. 'orders', {}, {}
     for _, order in ipairs(orders_read(key)) do
-        local pausing = order.kind == 'pause' or order.kind == 'hold'
+        local alike = not given.id and order.words == given.words and
+                      (order.kind == 'pause' or order.kind == 'hold')
         if order.id == given.id and order.kind == 'lifted' then
             lifted[#lifted + 1] = order.id -- a call that is repeated
-        elseif order.id == given.id or (not given.id and pausing and order.words == given.words) then
+        elseif order.id == given.id or alike then
             lifted[#lifted + 1] = order.id
             change[#change + 1] = order.id
             change[#change + 1] = order_text('lifted', order.created, 0, order.words)
