@@ -27,6 +27,7 @@ EMBED(partition);
 EMBED(job);
 EMBED(batch);
 EMBED(order);
+EMBED(suppress);
 EMBED(submit);
 EMBED(node);
 EMBED(claim);
@@ -53,7 +54,7 @@ static const struct {
 } libraries[LIBRARY_COUNT] = {
     [LIBRARY_PUBLIC] = {"volley",
                         {PART(common), PART(fields), PART(letter), PART(partition), PART(job),
-                         PART(batch), PART(order), PART(submit)}},
+                         PART(batch), PART(order), PART(suppress), PART(submit)}},
     [LIBRARY_ENGINE] = {"volley_1",
                         {PART(common), PART(node), PART(claim), PART(outcome), PART(takeover),
                          PART(due), PART(engine)}},

@@ -97,6 +97,8 @@ end
 return {
     submit = submit, submit_batch = submit_batch, submit_part = submit_part, store = store,
     order = order_place, resume = order_lift, orders = order_list,
+    suppress_add = suppress_add, suppress_remove = suppress_remove, suppress_find = suppress_find,
+    suppress_list = suppress_list, suppress_tenants = suppress_tenants,
 }
 end -- of body()
 
@@ -117,3 +119,8 @@ add('store')
 add('order', 'allow-oom')
 add('resume', 'allow-oom')
 add('orders', 'no-writes')
+add('suppress_add')
+add('suppress_remove', 'allow-oom')
+add('suppress_find', 'no-writes')
+add('suppress_list', 'no-writes')
+add('suppress_tenants', 'no-writes')

@@ -59,5 +59,6 @@ def test_the_library_has_the_functions_named(queue):
     loaded = text(queue.redis.function_list(library="volley"))[0]
     names = {dict(zip(f[::2], f[1::2]))["name"]
              for f in dict(zip(loaded[::2], loaded[1::2]))["functions"]}
-    assert names == set(re.findall(r"\b(volley_(?:store|submit\w*|orders?|resume))\b", README))
+    assert names == set(re.findall(r"\b(volley_(?:store|submit\w*|orders?|resume|suppress_\w+))\b",
+                                   README))
     assert source("volley").startswith("#!lua name=volley\n")
