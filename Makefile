@@ -188,7 +188,7 @@ endif
 PYTHON  ?= /usr/bin/python3
 RUN_PY   = VOLLEY_BUILD=$(BUILD) VOLLEY_JOBS=$(JOBS) MAKE=$(MAKE) $(PYTHON) tests/run.py
 
-.PHONY: fairness test unit dialogue e2e asan tsan tidy fuzz test-bins dialogue-bins fuzz-bins print-deps
+.PHONY: fairness queue-cost test unit dialogue e2e asan tsan tidy fuzz test-bins dialogue-bins fuzz-bins print-deps
 test: deps-build deps-run deps-test
 	@$(RUN_PY) tidy unit dialogue asan fuzz e2e
 
@@ -202,6 +202,10 @@ fuzz:
 # Who has a million jobs does not stand before who has a hundred; with times, on a calm machine.
 fairness: all
 	@FAIR_JOBS=$(or $(FAIR_JOBS),1000000) $(PYTHON) -m pytest -q -s tests/e2e/test_fairness.py
+
+# What a million jobs cost Redis, in time and memory.
+queue-cost:
+	@COST_JOBS=$(or $(COST_JOBS),1000000) $(PYTHON) -m pytest -q -s tests/e2e/test_queue_cost.py
 
 test-bins: $(UNIT_BINS) $(DIALOGUE_BINS)
 dialogue-bins: $(DIALOGUE_BINS)
@@ -303,6 +307,7 @@ help:
 #? make asan        unit and dialogue tests under the address and undefined sanitizers
 #? make tsan        the same under the thread sanitizer
 #? make fairness    a million jobs of one sender, and what others feel of it
+#? make queue-cost  what a million jobs cost Redis, in time and memory
 #? make fuzz        fuzz targets, FUZZ_SECONDS=60 each
 #? make tidy        the rules of the house that a machine can judge
 #?
