@@ -45,7 +45,9 @@ LIBS_dns     := -lcares -lidn2
 LIBS_queue   := -lhiredis
 
 # As Debian names it; clang 19 answers -print-multiarch with another name.
-MULTIARCH := $(shell uname -m | sed s,i.86,i386,)-linux-gnu
+MACHINE   := $(shell uname -m)
+MULTIARCH := $(if $(filter armv7l armv8l,$(MACHINE)),arm-linux-gnueabihf,$\
+               $(patsubst i%86,i386,$(MACHINE))-linux-gnu)
 ifeq ($(BORINGSSL),)
 TLS_CPPFLAGS := -isystem /usr/include/android
 TLS_LIBDIR   := /usr/lib/$(MULTIARCH)/android

@@ -212,6 +212,24 @@ static const void *find(const struct map *map, struct slice name)
     return node != NULL ? CONTAINER_OF(node, struct conf_entry, node)->item : NULL;
 }
 
+const union conf_address *conf_source_address(const struct conf_source *source, int family)
+{
+    if (source->address.sa.sa_family == family) {
+        return &source->address;
+    }
+    return source->address6.sa.sa_family == family ? &source->address6 : NULL;
+}
+
+int conf_source_family(const struct conf_source *source)
+{
+    int first = source->address.sa.sa_family, second = source->address6.sa.sa_family;
+
+    if (first == AF_UNSPEC || second == AF_UNSPEC) {
+        return first != AF_UNSPEC ? first : second;
+    }
+    return AF_UNSPEC;
+}
+
 const struct conf_source *conf_source_find(const struct conf *conf, struct slice name)
 {
     return find(&conf->own->sources, name);

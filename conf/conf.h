@@ -32,6 +32,13 @@
 
 enum conf_io { CONF_IO_AUTO, CONF_IO_URING, CONF_IO_EPOLL };
 enum conf_tls_level { CONF_TLS_NONE, CONF_TLS_MAY, CONF_TLS_ENCRYPT, CONF_TLS_VERIFY };
+enum conf_families {
+    CONF_FAMILIES_BOTH,
+    CONF_FAMILIES_IPV4,
+    CONF_FAMILIES_IPV6,
+    CONF_FAMILIES_PREFER_IPV4,
+    CONF_FAMILIES_PREFER_IPV6
+};
 enum conf_ambiguous { CONF_AMBIGUOUS_RETRY, CONF_AMBIGUOUS_ASSUME, CONF_AMBIGUOUS_GIVE_UP };
 enum conf_on_full { CONF_ON_FULL_DROP };
 enum conf_attempts { CONF_ATTEMPTS_ALL, CONF_ATTEMPTS_FINAL };
@@ -65,9 +72,10 @@ struct conf_queue {
 /* sources.<name>: an address to send from. */
 struct conf_source {
     const char *name;
-    union conf_address address; /* unset: the kernel's choice */
-    const char *ehlo;           /* never NULL: the hostname unless said */
-    size_t index;               /* in conf->sources */
+    union conf_address address;  /* unset: the kernel's choice */
+    union conf_address address6; /* for IPv6 where `address` is IPv4; unset: none */
+    const char *ehlo;            /* never NULL: the hostname unless said */
+    size_t index;                /* in conf->sources */
 };
 
 struct conf_pool_member {
@@ -151,6 +159,8 @@ struct conf {
     struct conf_events events;
     int log_level;                                /* enum log_level */
     CONF_ARRAY(struct conf_endpoint) dns_servers; /* empty: those of /etc/resolv.conf */
+    int dns_families;                             /* enum conf_families */
+    bool dns_literals;                            /* user@[192.0.2.1] is delivered */
     struct conf_timeouts timeouts;
     int ambiguous;            /* enum conf_ambiguous */
     int64_t shutdown_timeout; /* microseconds */
@@ -208,6 +218,13 @@ struct conf_site_facts {
     const struct slice *mx; /* host names, the most preferred first; likewise */
     size_t mx_count;
 };
+
+/* The local address for connections to this family; NULL: the kernel's choice. */
+const union conf_address *conf_source_address(const struct conf_source *source, int family);
+
+/* The only family (AF_INET, AF_INET6) that a source has an address of; AF_UNSPEC: it has both, or
+ * none of its own. */
+int conf_source_family(const struct conf_source *source);
 
 /* The site whose `match` fits; NULL: none, limits.default holds.  One wins: exact domain, then
  * domain suffix, then MX host, then MX suffix; the longest first, then the more preferred host. */

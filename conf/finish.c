@@ -14,7 +14,23 @@ void conf_index(struct conf *conf, struct map *map, const char *name, const void
     map_insert(map, &entry->node, slice_cstr(name));
 }
 
-static void finish_sources(struct conf *conf)
+static void check_address6(struct conf *conf, const struct conf_source *s,
+                           struct conf_problems *problems)
+{
+    struct conf_place at = conf_place_of(conf, &s->address6);
+    int family = s->address6.sa.sa_family;
+
+    if (family != AF_UNSPEC && family != AF_INET6) {
+        conf_problem(problems, at.line, at.column, "sources.%s.address6 must be an IPv6 address",
+                     s->name);
+    } else if (family == AF_INET6 && s->address.sa.sa_family == AF_INET6) {
+        conf_problem(problems, at.line, at.column,
+                     "sources.%s has an IPv6 address already; make the IPv4 one its `address`",
+                     s->name);
+    }
+}
+
+static void finish_sources(struct conf *conf, struct conf_problems *problems)
 {
     if (conf->sources.count == 0) {
         conf->sources.items = conf_store_take(&conf->own->store, 1, sizeof(conf->sources.items[0]));
@@ -27,6 +43,7 @@ static void finish_sources(struct conf *conf)
         if (s->ehlo == NULL) {
             s->ehlo = conf->hostname;
         }
+        check_address6(conf, s, problems);
         conf_index(conf, &conf->own->sources, s->name, s);
     }
 }
@@ -174,7 +191,7 @@ void conf_finish(struct conf *conf, const char *hostname, struct conf_problems *
         struct conf_place at = conf_place_of(conf, &conf->retry);
         conf_problem(problems, at.line, at.column, "retry is empty; write [5m, 30m, 2h]");
     }
-    finish_sources(conf);
+    finish_sources(conf, problems);
     finish_pools(conf, problems);
     for (size_t i = 0; i < conf->routes.count; i++) {
         finish_route(conf, &conf->routes.items[i], problems);

@@ -89,7 +89,13 @@ static const struct conf_key source_keys[] = {
      .kind = CONF_ADDRESS,
      IN(struct conf_source, address),
      .none = "the kernel's choice",
-     .help = "Local IP address that connections are made from."},
+     .help = "Local IP address that connections are made from.  Hosts of the other family are "
+             "called only where a site has no others."},
+    {.name = "address6",
+     .kind = CONF_ADDRESS,
+     IN(struct conf_source, address6),
+     .none = "none",
+     .help = "The same for IPv6, where `address` is an IPv4 one."},
     {.name = "ehlo",
      .kind = CONF_HOST,
      IN(struct conf_source, ehlo),
@@ -434,6 +440,18 @@ static const struct conf_key dns_keys[] = {
      .keys = item_server,
      .none = "those of `/etc/resolv.conf`",
      .help = "Name servers to ask, by address."},
+    {.name = "families",
+     .kind = CONF_WORD,
+     IN(struct conf, dns_families),
+     .fallback = "both",
+     .words = "both|ipv4|ipv6|prefer-ipv4|prefer-ipv6",
+     .help = "Addresses of hosts to look up and call.  A host that has both kinds and does not "
+             "answer by one within 250 ms is called by the other as well."},
+    {.name = "literals",
+     .kind = CONF_BOOL,
+     IN(struct conf, dns_literals),
+     .fallback = "true",
+     .help = "Deliver to addresses such as `user@[192.0.2.1]`; otherwise they bounce."},
     {.name = NULL},
 };
 

@@ -39,6 +39,8 @@ const char *err_name(int err)
         return "input/output error";
     case ERR_CANCELED:
         return "canceled";
+    case ERR_NOADDR:
+        return "local address not available";
     }
     return "unknown error";
 }
@@ -64,8 +66,9 @@ int err_from_errno(int errno_value)
     case EHOSTUNREACH:
     case ENETDOWN:
     case EHOSTDOWN:
-    case EADDRNOTAVAIL:
         return ERR_UNREACH;
+    case EADDRNOTAVAIL:
+        return ERR_NOADDR;
     case ECANCELED:
         return ERR_CANCELED;
     case EAGAIN:

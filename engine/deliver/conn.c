@@ -5,13 +5,14 @@
  * to say, then puts the connection where it belongs (ready, idle, over) and notes that there
  * may be something to write.  Writing itself waits for the end of the tick.
  */
-#include "engine/deliver/conn.h"
+#include "engine/deliver/conn_int.h"
 
 #include "engine/base/err.h"
 #include "engine/base/log.h"
 #include "engine/base/mem.h"
 #include "engine/base/panic.h"
 #include "engine/deliver/core.h"
+#include "engine/deliver/local.h"
 #include "engine/deliver/outcome.h"
 #include "engine/deliver/pump.h"
 #include "engine/deliver/reuse.h"
@@ -30,7 +31,7 @@ static struct conn *conn_of(struct wire *w)
     return CONTAINER_OF(w, struct conn, wire);
 }
 
-static struct host *conn_host(struct conn *c)
+struct host *conn_host(struct conn *c)
 {
     return c->path == NULL ? NULL
                            : hosts_find(&c->path->site->hosts, slice_cstr(c->host),
@@ -39,7 +40,7 @@ static struct host *conn_host(struct conn *c)
 
 /* ---- life ---- */
 
-static void conn_free(struct conn *c)
+void conn_free(struct conn *c)
 {
     struct deliver *d = c->d;
 
@@ -54,6 +55,12 @@ static void conn_free(struct conn *c)
         smtp_session_fini(&c->session);
     }
     d->conn_count--;
+    d->evicting -= c->evicted;
+    struct list *roomless = list_first(&d->roomless);
+    if (roomless != NULL) {
+        list_remove(roomless);
+        path_wake(CONTAINER_OF(roomless, struct path, room_link));
+    }
     conf_unref((struct conf *)c->conf);
     conf_unref((struct conf *)c->route_conf);
     mem_free(c->host);
@@ -86,6 +93,11 @@ static void conn_uncount(struct conn *c)
 {
     struct site *s = c->path->site;
 
+    if (c->rival != NULL) {
+        conn_concede(c);
+        return;
+    }
+
     conn_leave(c);
     atomic_fetch_sub_explicit(&c->d->stats.connections, 1, memory_order_relaxed);
     site_wake(s);
@@ -105,6 +117,18 @@ static void conn_blame_host(struct conn *c, enum smtp_stage stage, enum smtp_fai
     log_info("site %s: %s [%s] failed at %s, resting %lld s: " SLICE_FMT, p->site->key, h->name,
              h->ip, smtp_stage_name(stage), (long long)(wait_us / 1000000), SLICE_ARG(text));
     pump_host_failed(p->site, h, stage, failure, text);
+}
+
+/* No connection came about: the host's fault, or our own. */
+void conn_failed_to_open(struct conn *c, int err)
+{
+    if (local_is_error(err)) {
+        local_failed(c->d, c->path->source, err);
+    } else {
+        conn_blame_host(c, SMTP_STAGE_CONNECT, SMTP_FAILURE_NETWORK, slice_cstr(err_name(err)));
+    }
+    c->over = true;
+    conn_uncount(c);
 }
 
 /* ---- the session speaks ---- */
@@ -138,9 +162,21 @@ static void on_ready(struct conn *c)
 
     c->ready = true;
     p->opening--;
-    if (h != NULL) {
-        host_works(h);
+    /* A host that failed has to answer a MAIL before it is trusted again: greeting alone
+     * would start its rest anew each time. */
+    if (h != NULL && h->failures == 0) {
         pump_host_works(p->site, h);
+    }
+}
+
+/* It answered a MAIL. */
+static void conn_host_works(struct conn *c)
+{
+    struct host *h = conn_host(c);
+
+    if (h != NULL && h->failures > 0) {
+        host_works(h);
+        pump_host_works(c->path->site, h);
     }
 }
 
@@ -155,6 +191,9 @@ static void on_txn_done(struct conn *c, const struct smtp_event *event)
     }
     path_count(p, deliver_now(c->d) - t->started_us, deliver_now(c->d));
     deliver_count(c->d);
+    if (t->txn.t_mail_us > 0) {
+        conn_host_works(c);
+    }
     transaction_settle(t);
     list_remove(&t->link);
     if (event->lent) {
@@ -211,6 +250,10 @@ static void conn_over(struct conn *c)
 static void conn_place(struct conn *c)
 {
     struct deliver *d = c->d;
+
+    if (c->ready && path_over_limit(c->path)) {
+        smtp_session_quit(&c->session, deliver_now(d));
+    }
     bool room = c->ready && smtp_session_room(&c->session) > 0;
     bool idle = c->ready && smtp_session_idle(&c->session);
 
@@ -275,10 +318,14 @@ static void conn_turn(struct conn *c)
     }
 }
 
-static void timer_fired(struct timer *t, int64_t now_us)
+void conn_timer_fired(struct timer *t, int64_t now_us)
 {
     struct conn *c = CONTAINER_OF(t, struct conn, timer);
 
+    if (!c->started) {
+        conn_race(c);
+        return;
+    }
     if (now_us >= c->idle_until_us) {
         smtp_session_quit(&c->session, now_us);
         c->idle_until_us = INT64_MAX;
@@ -297,11 +344,13 @@ static void on_open(struct wire *w, int err)
 
     c->connect_us = now_us - c->opened_us;
     if (err != 0) {
-        c->over = true;
-        conn_blame_host(c, SMTP_STAGE_CONNECT, SMTP_FAILURE_NETWORK, slice_cstr(err_name(err)));
-        conn_uncount(c);
+        conn_failed_to_open(c, err);
         wire_close(w);
         return;
+    }
+    local_works(c->d, c->path->source);
+    if (c->rival != NULL) {
+        conn_win(c);
     }
     smtp_session_init(&c->session, &c->config, now_us);
     c->started = true;
@@ -362,7 +411,7 @@ static void on_close(struct wire *w)
     conn_free(conn_of(w));
 }
 
-static const struct wire_ops wire_ops = {
+const struct wire_ops conn_wire_ops = {
     .on_open = on_open,
     .on_plain = on_plain,
     .on_secure = on_secure,
@@ -372,99 +421,6 @@ static const struct wire_ops wire_ops = {
 };
 
 /* ---- orders ---- */
-
-static void conn_configure(struct conn *c, const struct path *p, const struct host *h)
-{
-    const struct conf *conf = c->d->conf;
-    const struct conf_timeouts *t = &conf->timeouts;
-    struct smtp_config *config = &c->config;
-
-    c->conf = conf_ref(p->conf);
-    smtp_config_init(config, slice_cstr(p->source->ehlo));
-    config->tls = p->tls;
-    if (config->tls == SMTP_TLS_MAY && h->tls_off_until_us > c->opened_us) {
-        config->tls = SMTP_TLS_NONE;
-    }
-    config->pipeline = (enum smtp_pipeline)p->limits->pipeline;
-    config->depth = p->limits->pipeline_depth;
-    config->helo_only = h->helo_only;
-    config->no_bdat = h->no_bdat_until_us > c->opened_us;
-    config->own_name_ok = conf->sink.address.host != NULL;
-    if (p->site->route != NULL && p->site->route->auth.user != NULL) {
-        /* Not always the path's: that of a source which is gone stays behind at a reload. */
-        c->route_conf = conf_ref(p->site->conf);
-        config->auth_user = slice_cstr(p->site->route->auth.user);
-        config->auth_password = slice_cstr(p->site->route->auth.password);
-    }
-    config->timeout_us[SMTP_VERB_GREETING] = t->banner;
-    config->timeout_us[SMTP_VERB_EHLO] = t->ehlo;
-    config->timeout_us[SMTP_VERB_HELO] = t->ehlo;
-    config->timeout_us[SMTP_VERB_STARTTLS] = t->tls;
-    config->timeout_us[SMTP_VERB_AUTH] = t->auth;
-    config->timeout_us[SMTP_VERB_MAIL] = t->mail;
-    config->timeout_us[SMTP_VERB_RCPT] = t->rcpt;
-    config->timeout_us[SMTP_VERB_DATA] = t->data;
-    config->timeout_us[SMTP_VERB_DOT] = t->dot;
-    config->timeout_us[SMTP_VERB_BDAT] = t->dot;
-    config->timeout_us[SMTP_VERB_QUIT] = t->quit;
-    config->handshake_us = t->tls;
-    config->block_us = t->body;
-}
-
-static struct conn *conn_new(struct path *p, struct host *h)
-{
-    struct deliver *d = p->site->d;
-    struct conn *c = mem_zalloc(sizeof(*c));
-
-    c->d = d;
-    c->path = p;
-    c->host = mem_dup(h->name, strlen(h->name));
-    memcpy(&c->address, &h->address, h->address_len);
-    c->address_len = h->address_len;
-    memcpy(c->ip, h->ip, sizeof(c->ip));
-    c->opened_us = deliver_now(d);
-    c->connect_us = -1;
-    c->tls_us = -1;
-    c->idle_until_us = INT64_MAX;
-    list_init(&c->ready_link);
-    list_init(&c->idle_link);
-    list_init(&c->flush_link);
-    list_init(&c->shelf_link);
-    list_init(&c->sending);
-    list_init(&c->lent);
-    timer_init(&c->timer, timer_fired);
-    list_append(&d->conns, &c->link);
-    d->conn_count++;
-    d->open_parts++;
-    conn_configure(c, p, h);
-    return c;
-}
-
-void conn_open(struct path *p, struct host *h)
-{
-    struct conn *c = conn_new(p, h);
-    const union conf_address *source = &p->source->address;
-    struct io_connect_options options = {.timeout_us = c->d->conf->timeouts.connect};
-
-    if (source->sa.sa_family == h->address.ss_family) {
-        options.source = &source->sa;
-        options.source_len =
-            source->sa.sa_family == AF_INET ? sizeof(source->in4) : sizeof(source->in6);
-    }
-    p->connections++;
-    p->opening++;
-    list_remove(&p->idle_link);
-    DELIVER_COUNT(c->d, connections, 1);
-    DELIVER_COUNT(c->d, connects, 1);
-    int err = wire_open(&c->wire, c->d->o.io, &wire_ops, (const struct sockaddr *)&c->address,
-                        c->address_len, &options);
-    if (err != 0) {
-        c->over = true;
-        conn_blame_host(c, SMTP_STAGE_CONNECT, SMTP_FAILURE_NETWORK, slice_cstr(err_name(err)));
-        conn_uncount(c);
-        conn_free(c);
-    }
-}
 
 void conn_move(struct conn *c, struct path *p)
 {
@@ -549,6 +505,9 @@ bool conn_evict(struct deliver *d)
     if (oldest == NULL) {
         return false;
     }
-    conn_quit(CONTAINER_OF(oldest, struct conn, idle_link));
+    struct conn *c = CONTAINER_OF(oldest, struct conn, idle_link);
+    c->evicted = true;
+    d->evicting++;
+    conn_quit(c);
     return true;
 }

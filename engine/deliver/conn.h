@@ -4,6 +4,10 @@
  * Counted by its path from conn_open() to the end of its session; freed when the kernel holds
  * nothing of it any more.  It is in path->ready exactly while its session has room, and in
  * deliver->idle_conns exactly while it is ready with nothing inside.
+ *
+ * Racing (RFC 8305).  A host that does not connect within CONN_RACE_US is called by its other
+ * family too.  The two are rivals: one connection in all the figures of path and site, each with a
+ * slot of its own host.  The first that stands goes on alone.
  */
 #ifndef VOLLEY_DELIVER_CONN_H
 #define VOLLEY_DELIVER_CONN_H
@@ -14,7 +18,7 @@
 
 struct transaction;
 
-enum { CONN_IOV_MAX = 32 };
+enum { CONN_IOV_MAX = 32, CONN_RACE_US = 250 * 1000 };
 
 struct conn {
     struct wire wire;
@@ -23,6 +27,7 @@ struct conn {
     const struct conf *route_conf; /* a reference: owns the route's credentials; may be NULL */
     struct smtp_config config;
     struct path *path;      /* NULL when its session is over */
+    struct conn *rival;     /* connects as well; NULL when it does not race */
     struct list link;       /* in deliver->conns */
     struct list ready_link; /* in path->ready */
     struct list idle_link;  /* in deliver->idle_conns */
@@ -51,6 +56,7 @@ struct conn {
     bool started; /* the connection stands, the session runs */
     bool ready;   /* READY was seen */
     bool over;    /* END was seen */
+    bool evicted; /* goes to make room */
     struct iovec iov[CONN_IOV_MAX];
 };
 

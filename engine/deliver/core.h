@@ -17,7 +17,7 @@
 enum {
     DELIVER_JOBS_MAX = 8192,         /* claimed jobs in memory, at most */
     DELIVER_JOBS_MIN = 512,          /* and how many are asked for before a rate is known */
-    DELIVER_CONNECTIONS_MAX = 10000, /* open at once; the longest idle one makes room */
+    DELIVER_CONNECTIONS_MAX = 10000, /* open at once; the longest idle ones make room */
     DELIVER_OUTCOMES_MAX = 20000,    /* unacknowledged outcomes that stop the claiming */
 };
 
@@ -29,7 +29,8 @@ struct deliver {
     struct dns_resolver *resolver; /* NULL when no name has to be looked up */
     struct mx_finder *finder;
     struct rng rng;
-    struct slice self;      /* our own host name, for the MX loop check */
+    struct slice *self; /* our own host names, for the MX loop check */
+    size_t self_count;
     int64_t wall_offset_us; /* wall time minus monotonic time, read once a tick */
 
     /* intake.c */
@@ -54,12 +55,15 @@ struct deliver {
     struct list idle_paths; /* by the time they became idle */
 
     /* conn.c */
-    struct list unflushed;    /* connections with something to write */
-    struct list idle_conns;   /* ready ones without work, the longest idle first */
-    struct list conns;        /* all */
-    struct list transactions; /* spare ones */
-    struct map shelves;       /* idle connections by what they are good for, see reuse.h */
-    size_t conn_count;
+    struct list unflushed;     /* connections with something to write */
+    struct list idle_conns;    /* ready ones without work, the longest idle first */
+    struct list conns;         /* all */
+    struct list transactions;  /* spare ones */
+    struct map shelves;        /* idle connections by what they are good for, see reuse.h */
+    size_t conn_count;         /* never above DELIVER_CONNECTIONS_MAX */
+    uint32_t evicting;         /* connections that were told to go for the sake of others */
+    struct list roomless;      /* paths that wait for the place of one */
+    struct map local_troubles; /* local.c */
     struct tls_context *tls_any;
     struct tls_context *tls_verifying; /* NULL without trust anchors */
     struct tls_sessions *tls_sessions;

@@ -12,6 +12,7 @@
 #include "engine/deliver/destination.h"
 #include "engine/deliver/intake.h"
 #include "engine/deliver/letters.h"
+#include "engine/deliver/local.h"
 #include "engine/deliver/outcome.h"
 #include "engine/deliver/pump.h"
 #include "engine/deliver/transaction.h"
@@ -154,10 +155,36 @@ static void put_servers(struct buf *b, const struct conf *conf)
     buf_terminate(b);
 }
 
+static enum mx_family mx_family_of(const struct conf *conf)
+{
+    return conf->dns_families == CONF_FAMILIES_IPV4   ? MX_V4_ONLY
+           : conf->dns_families == CONF_FAMILIES_IPV6 ? MX_V6_ONLY
+                                                      : MX_BOTH;
+}
+
+/* An MX by one of our names, or one that a source gives in EHLO, would be ourselves. */
+static void names_set(struct deliver *d)
+{
+    const struct conf *conf = d->conf;
+    struct slice *names = mem_array(1 + conf->sources.count, sizeof(*names));
+    size_t count = 0;
+
+    names[count++] = slice_cstr(conf->hostname);
+    for (size_t i = 0; i < conf->sources.count; i++) {
+        names[count++] = slice_cstr(conf->sources.items[i].ehlo);
+    }
+    if (d->finder != NULL) {
+        mx_finder_self(d->finder, names, count);
+    }
+    mem_free(d->self);
+    d->self = names;
+    d->self_count = count;
+}
+
 static int open_dns(struct deliver *d, struct buf *why)
 {
     struct buf servers = BUF_EMPTY;
-    struct mx_finder_options finder = {.mx = {.self = &d->self, .self_count = 1}};
+    struct mx_finder_options finder = {.mx = {.family = mx_family_of(d->conf)}};
 
     put_servers(&servers, d->conf);
     struct dns_resolver_options options = {.servers = servers.len > 0 ? servers.ptr : NULL};
@@ -168,7 +195,9 @@ static int open_dns(struct deliver *d, struct buf *why)
     }
     d->open_parts++;
     finder.mx.allow_loopback = d->conf->sink.address.host != NULL;
+    finder.mx.refuse_literals = !d->conf->dns_literals;
     d->finder = mx_finder_new(d->resolver, &finder);
+    names_set(d);
     return 0;
 }
 
@@ -179,6 +208,8 @@ static void init_lists(struct deliver *d)
     map_init(&d->letters);
     map_init(&d->sites);
     map_init(&d->shelves);
+    map_init(&d->local_troubles);
+    list_init(&d->roomless);
     list_init(&d->list_order);
     list_init(&d->domain_order);
     list_init(&d->letter_order);
@@ -211,7 +242,6 @@ struct deliver *deliver_new(const struct deliver_options *options, struct buf *w
 
     d->o = *options;
     d->conf = conf_ref(options->conf);
-    d->self = slice_cstr(d->conf->hostname);
     rng_seed_os(&d->rng);
     init_lists(d);
     d->wall_offset_us = clock_wall_us() - deliver_now(d);
@@ -254,6 +284,8 @@ static void deliver_free(struct deliver *d)
     map_fini(&d->letters);
     map_fini(&d->sites);
     map_fini(&d->shelves);
+    local_free(d);
+    mem_free(d->self);
     tls_context_free(d->tls_any);
     tls_context_free(d->tls_verifying);
     tls_sessions_free(d->tls_sessions);
@@ -345,7 +377,7 @@ void deliver_configure(struct deliver *d, const struct conf *conf)
     const struct conf *old = d->conf;
 
     d->conf = conf_ref(conf);
-    d->self = slice_cstr(d->conf->hostname);
+    names_set(d);
     site_configure_all(d);
     conf_unref((struct conf *)old);
 }

@@ -15,6 +15,7 @@
 #include "engine/base/mem.h"
 #include "engine/base/panic.h"
 #include "engine/deliver/core.h"
+#include "engine/deliver/local.h"
 #include "engine/deliver/outcome.h"
 
 #include <stdio.h>
@@ -40,15 +41,27 @@ struct domain {
 
 /* ---- source ---- */
 
+/* Sources that cannot open connections now are passed over while there are others. */
 static const struct conf_source *source_of_pool(struct deliver *d, const struct conf_pool *pool)
 {
-    uint64_t at = rng_below(&d->rng, pool->weight_sum);
+    const struct conf_pool_member *members = pool->members.items;
+    uint64_t usable = 0, at;
+    bool any;
 
     for (size_t i = 0; i < pool->members.count; i++) {
-        if (at < pool->members.items[i].weight) {
-            return pool->members.items[i].source;
+        bool rests = local_until_us(d, members[i].source) > deliver_now(d);
+        usable += rests ? 0 : members[i].weight;
+    }
+    any = usable == 0;
+    at = rng_below(&d->rng, any ? pool->weight_sum : usable);
+    for (size_t i = 0; i < pool->members.count; i++) {
+        if (!any && local_until_us(d, members[i].source) > deliver_now(d)) {
+            continue;
         }
-        at -= pool->members.items[i].weight;
+        if (at < members[i].weight) {
+            return members[i].source;
+        }
+        at -= members[i].weight;
     }
     PANIC("weights of pool %s do not add up", pool->name);
 }

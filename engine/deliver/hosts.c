@@ -113,30 +113,84 @@ void hosts_limit(struct hosts *set, uint32_t per_host_max)
     }
 }
 
-/* Whether `a` is to be called rather than `b`, both of them healthy. */
-static bool better(const struct host *a, const struct host *b)
+static int family_of(const struct host *h)
 {
+    return h->address.ss_family;
+}
+
+/* The family to keep to: what is wanted alone, unless the set has none of it. */
+static int family_only(const struct hosts *set, const struct hosts_want *want)
+{
+    if (want == NULL || want->only == AF_UNSPEC) {
+        return AF_UNSPEC;
+    }
+    for (size_t i = 0; i < set->count; i++) {
+        if (!set->host[i].gone && family_of(&set->host[i]) == want->only) {
+            return want->only;
+        }
+    }
+    return AF_UNSPEC;
+}
+
+static bool is_wanted(const struct host *h, int only)
+{
+    return !h->gone && (only == AF_UNSPEC || family_of(h) == only);
+}
+
+/* Whether `a` is to be called rather than `b`, both of them healthy. */
+static bool better(const struct host *a, const struct host *b, int prefer, int64_t now_us)
+{
+    bool a_slow = a->slow_until_us > now_us, b_slow = b->slow_until_us > now_us;
+    bool a_first = family_of(a) == prefer, b_first = family_of(b) == prefer;
+
     if (a->preference != b->preference) {
         return a->preference < b->preference;
+    }
+    if (a_slow != b_slow) {
+        return b_slow;
+    }
+    if (a_first != b_first) {
+        return a_first;
     }
     return a->connections.used < b->connections.used;
 }
 
-struct host *hosts_pick(struct hosts *set, int64_t now_us, int64_t *up_us)
+struct host *hosts_pick(struct hosts *set, const struct hosts_want *want, int64_t now_us,
+                        int64_t *up_us)
 {
     struct host *best = NULL;
     size_t start = set->count > 0 ? set->turn++ % set->count : 0;
+    int only = family_only(set, want);
 
     *up_us = INT64_MAX;
     for (size_t i = 0; i < set->count; i++) {
         struct host *h = &set->host[(start + i) % set->count];
-        if (h->gone) {
+        if (!is_wanted(h, only)) {
             continue;
         }
         if (h->down_until_us > now_us) {
             *up_us = h->down_until_us < *up_us ? h->down_until_us : *up_us;
         } else if (slots_free(&h->connections, 0)) {
-            best = best == NULL || better(h, best) ? h : best;
+            best = best == NULL || better(h, best, want->prefer, now_us) ? h : best;
+        }
+    }
+    return best;
+}
+
+struct host *hosts_rival(struct hosts *set, const struct hosts_want *want, const struct host *first,
+                         int64_t now_us)
+{
+    struct host *best = NULL;
+    int only = family_only(set, want);
+
+    for (size_t i = 0; i < set->count; i++) {
+        struct host *h = &set->host[i];
+        bool inet = family_of(h) == AF_INET || family_of(h) == AF_INET6;
+        if (is_wanted(h, only) && inet && family_of(h) != family_of(first) &&
+            h->preference == first->preference && h->down_until_us <= now_us &&
+            h->slow_until_us <= now_us && slots_free(&h->connections, 0) &&
+            (best == NULL || strcmp(h->name, first->name) == 0)) {
+            best = h;
         }
     }
     return best;
@@ -175,13 +229,15 @@ void host_works(struct host *h)
     h->down_until_us = 0;
 }
 
-bool hosts_all_down(const struct hosts *set, int64_t now_us, int64_t *up_us)
+bool hosts_all_down(const struct hosts *set, const struct hosts_want *want, int64_t now_us,
+                    int64_t *up_us)
 {
+    int only = family_only(set, want);
     bool any = false;
 
     *up_us = INT64_MAX;
     for (size_t i = 0; i < set->count; i++) {
-        if (set->host[i].gone) {
+        if (!is_wanted(&set->host[i], only)) {
             continue;
         }
         if (set->host[i].down_until_us <= now_us) {

@@ -5,6 +5,9 @@
  * one with the fewest connections, so that load spreads and one slow machine does not
  * collect it all.  An address that fails rests alone, with a growing pause: one bad MX of
  * many does not stop the site (smtp-client.md, feedback per host, window per site).
+ *
+ * Of IPv4 and IPv6 a path may want one alone or first; an address that lost a race against the
+ * other family (RFC 8305) comes after it for a while.
  */
 #ifndef VOLLEY_DELIVER_HOSTS_H
 #define VOLLEY_DELIVER_HOSTS_H
@@ -28,6 +31,7 @@ struct host {
     uint32_t failures; /* in a row */
     struct slots connections;
     int64_t down_until_us;
+    int64_t slow_until_us;    /* did not connect in time when the other family did */
     int64_t tls_off_until_us; /* STARTTLS failed here: at level `may` not tried until then */
     int64_t no_bdat_until_us; /* offers CHUNKING and does not understand it */
     bool helo_only;           /* closes the connection on EHLO */
@@ -61,9 +65,21 @@ void hosts_limit(struct hosts *set, uint32_t per_host_max);
 struct host *hosts_find(struct hosts *set, struct slice name, const struct sockaddr *address,
                         socklen_t address_len);
 
+/* Which hosts a path would like to call. */
+struct hosts_want {
+    int only;   /* AF_INET, AF_INET6: no others unless there are none of it; AF_UNSPEC: any */
+    int prefer; /* of equally preferred ones these first; AF_UNSPEC: in turn */
+};
+
 /* Which host to call now, or NULL with the time when one is up again in *up_us (INT64_MAX when
  * each healthy one has all the connections it may have). */
-struct host *hosts_pick(struct hosts *set, int64_t now_us, int64_t *up_us);
+struct host *hosts_pick(struct hosts *set, const struct hosts_want *want, int64_t now_us,
+                        int64_t *up_us);
+
+/* The host to call besides `first`, which does not answer: one of the other family and the same
+ * preference, its other address if it can be; NULL when there is none. */
+struct host *hosts_rival(struct hosts *set, const struct hosts_want *want, const struct host *first,
+                         int64_t now_us);
 
 /* The socket address of an endpoint whose host is an address (asserted); returns its length. */
 socklen_t host_endpoint(const struct conf_endpoint *e, struct sockaddr_storage *out);
@@ -72,7 +88,8 @@ socklen_t host_endpoint(const struct conf_endpoint *e, struct sockaddr_storage *
 int64_t host_failed(struct host *h, int64_t now_us);
 void host_works(struct host *h);
 
-/* True when every host rests; *up_us is when the first one is up. */
-bool hosts_all_down(const struct hosts *set, int64_t now_us, int64_t *up_us);
+/* True when every host rests that is wanted (NULL: any); *up_us is when the first one is up. */
+bool hosts_all_down(const struct hosts *set, const struct hosts_want *want, int64_t now_us,
+                    int64_t *up_us);
 
 #endif

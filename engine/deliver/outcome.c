@@ -145,7 +145,8 @@ static size_t waits_of_record(const struct job_record *r, int64_t waits[WAITS_MA
     return count;
 }
 
-static void end_deferred(struct deliver *d, struct job *j, struct event *e,
+/* False when it was its last attempt: then it expired instead. */
+static bool end_deferred(struct deliver *d, struct job *j, struct event *e,
                          const struct smtp_rcpt *rcpt)
 {
     const struct job_record *r = &j->record;
@@ -169,7 +170,7 @@ static void end_deferred(struct deliver *d, struct job *j, struct event *e,
         e->type = "expired";
         DELIVER_COUNT(d, expired, 1);
         end_done(d, j, e);
-        return;
+        return false;
     }
     e->next_wall_us = due_us;
     struct slice line = event_line(d, e);
@@ -177,17 +178,20 @@ static void end_deferred(struct deliver *d, struct job *j, struct event *e,
     record_put_deferred(&d->record, r, e->attempt, &outcome);
     queue_defer(d->queue, r, buf_slice(&d->record), due_us / 1000, line);
     forget(d, j);
+    return true;
 }
 
 static void end_ambiguous(struct deliver *d, struct job *j, struct event *e,
                           const struct smtp_rcpt *rcpt)
 {
+    bool ends = d->conf->ambiguous != CONF_AMBIGUOUS_RETRY;
+
     e->type = "ambiguous";
-    DELIVER_COUNT(d, ambiguous, 1);
-    if (d->conf->ambiguous == CONF_AMBIGUOUS_RETRY) {
-        end_deferred(d, j, e, rcpt);
-    } else {
+    if (ends) {
         end_done(d, j, e);
+    }
+    if (ends || end_deferred(d, j, e, rcpt)) {
+        DELIVER_COUNT(d, ambiguous, 1);
     }
 }
 
@@ -231,8 +235,9 @@ void outcome_of(struct deliver *d, struct job *j, const struct transaction *t, s
     case SMTP_NOT_TRIED: /* too often: counted after all */
     case SMTP_UNDECIDED:
         e.type = "deferred";
-        DELIVER_COUNT(d, deferred, 1);
-        end_deferred(d, j, &e, rcpt);
+        if (end_deferred(d, j, &e, rcpt)) {
+            DELIVER_COUNT(d, deferred, 1);
+        }
         break;
     }
 }

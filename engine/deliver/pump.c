@@ -11,11 +11,12 @@
 #include "engine/base/log.h"
 #include "engine/deliver/conn.h"
 #include "engine/deliver/core.h"
+#include "engine/deliver/local.h"
 #include "engine/deliver/outcome.h"
 #include "engine/deliver/reuse.h"
 #include "engine/deliver/transaction.h"
 
-enum { PUMP_CLEAR_US = 200 * 1000, PUMP_FULL_US = 50 * 1000 };
+enum { PUMP_CLEAR_US = 200 * 1000, EVICT_MAX = 16 /* at a time */ };
 
 /* Notes when to look again. */
 static void pump_at(struct path *p, int64_t due_us)
@@ -85,10 +86,21 @@ static uint32_t connections_wanted(const struct path *p)
     return (uint32_t)(wanted < most ? wanted : most);
 }
 
-/* A place among all connections of the worker. */
-static bool room_for_one(struct deliver *d)
+/* A place among all connections of the worker.  When there is none, idle connections are told
+ * to go; whoever frees a place wakes the path (conn.c). */
+static bool room_for_one(struct path *p)
 {
-    return d->conn_count < DELIVER_CONNECTIONS_MAX || conn_evict(d);
+    struct deliver *d = p->site->d;
+
+    if (d->conn_count < DELIVER_CONNECTIONS_MAX) {
+        return true;
+    }
+    if (list_empty(&p->room_link)) {
+        list_append(&d->roomless, &p->room_link);
+        for (uint32_t more = connections_wanted(p) - p->connections;
+             more > 0 && d->evicting < EVICT_MAX && conn_evict(d); more--) {}
+    }
+    return false;
 }
 
 static void pump_connect(struct path *p)
@@ -98,13 +110,14 @@ static void pump_connect(struct path *p)
     struct limiter_scope *row[PATH_SCOPES];
     int64_t now_us = deliver_now(d), up_us;
     bool bulk_only = p->waiting[LANE_HIGH] == 0 && p->waiting[LANE_NORMAL] == 0;
+    bool full = false;
 
     path_scopes(p, row);
-    while (path_waiting(p) > 0 && p->connections < connections_wanted(p)) {
+    while (!full && path_waiting(p) > 0 && p->connections < connections_wanted(p)) {
         if (!s->proven && p->opening > 0) {
             return;
         }
-        struct host *h = hosts_pick(&s->hosts, now_us, &up_us);
+        struct host *h = hosts_pick(&s->hosts, &p->want, now_us, &up_us);
         if (h == NULL) {
             pump_at(p, up_us);
             return;
@@ -119,12 +132,15 @@ static void pump_connect(struct path *p)
             if (!pump_send(p)) {
                 return;
             }
-        } else if (room_for_one(d)) {
+        } else if (local_until_us(d, p->source) > now_us) {
+            limiter_disconnect(row, PATH_SCOPES, &h->connections);
+            pump_at(p, local_until_us(d, p->source));
+            full = true;
+        } else if (room_for_one(p)) {
             conn_open(p, h);
         } else {
             limiter_disconnect(row, PATH_SCOPES, &h->connections);
-            pump_at(p, now_us + PUMP_FULL_US); /* nobody tells when another path's one ends */
-            return;
+            full = true;
         }
     }
 }
@@ -151,8 +167,13 @@ void pump_path(struct path *p)
     if (d->draining || path_waiting(p) == 0) {
         return;
     }
-    if (hosts_all_down(&p->site->hosts, now_us, &up_us)) {
+    if (hosts_all_down(&p->site->hosts, &p->want, now_us, &up_us)) {
         pump_park(p, 0);
+        return;
+    }
+    if (p->connections == 0 && local_until_us(d, p->source) > now_us) {
+        pump_park(p, 0); /* another source may take it meanwhile */
+        pump_at(p, local_until_us(d, p->source));
         return;
     }
     if (pump_send(p)) {
@@ -188,7 +209,7 @@ void pump_host_failed(struct site *s, const struct host *h, enum smtp_stage stag
     struct deliver *d = s->d;
     int64_t up_us;
 
-    if (!hosts_all_down(&s->hosts, deliver_now(d), &up_us)) {
+    if (!hosts_all_down(&s->hosts, NULL, deliver_now(d), &up_us)) {
         return;
     }
     s->proven = false;

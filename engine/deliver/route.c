@@ -132,6 +132,11 @@ static void on_answer(struct dns_query *q, struct dns_answer *answer)
     }
 }
 
+static bool family_wanted(const struct deliver *d, enum dns_type type)
+{
+    return d->conf->dns_families != (type == DNS_A ? CONF_FAMILIES_IPV6 : CONF_FAMILIES_IPV4);
+}
+
 static void lookup_start(struct deliver *d, struct site *s)
 {
     static const enum dns_type types[] = {DNS_A, DNS_AAAA};
@@ -151,6 +156,9 @@ static void lookup_start(struct deliver *d, struct site *s)
             continue;
         }
         for (size_t t = 0; t < 2; t++) {
+            if (!family_wanted(d, types[t])) {
+                continue;
+            }
             struct route_question *q = &l->question[l->question_count++];
             q->lookup = l;
             q->host = i;

@@ -5,8 +5,11 @@
 
 #include "engine/base/mem.h"
 #include "engine/base/panic.h"
+#include "engine/deliver/conn.h"
 #include "engine/deliver/core.h"
 #include "engine/deliver/destination.h"
+#include "engine/deliver/letters.h"
+#include "engine/deliver/local.h"
 
 #include <string.h>
 
@@ -46,6 +49,7 @@ struct site *site_get(struct deliver *d, struct slice key)
     memcpy(s->key, key.ptr, key.len);
     s->d = d;
     hosts_init(&s->hosts);
+    list_init(&s->sources);
     list_init(&s->paths);
     map_insert(&d->sites, &s->node, slice_of(s->key, key.len));
     return s;
@@ -61,6 +65,18 @@ static void conf_take(const struct conf **to, const struct conf *conf)
     }
 }
 
+static struct hosts_want hosts_wanted(const struct conf *conf, const struct conf_source *source)
+{
+    struct hosts_want want = {conf_source_family(source), AF_UNSPEC};
+
+    if (conf->dns_families == CONF_FAMILIES_PREFER_IPV4) {
+        want.prefer = AF_INET;
+    } else if (conf->dns_families == CONF_FAMILIES_PREFER_IPV6) {
+        want.prefer = AF_INET6;
+    }
+    return want;
+}
+
 static void path_configure(struct path *p)
 {
     struct site *s = p->site;
@@ -72,7 +88,9 @@ static void path_configure(struct path *p)
     }
     p->source = source;
     p->limits = conf_limits_for(d->conf, s->rule, source);
-    limiter_scope_change(&p->scope, p->limits, deliver_now(d));
+    p->pair->source = source;
+    p->want = hosts_wanted(d->conf, source);
+    limiter_scope_change(&p->pair->scope, p->limits, deliver_now(d));
     conf_take(&p->conf, d->conf);
     hosts_limit(&s->hosts, p->limits->connections_per_host);
     path_wake(p);
@@ -98,6 +116,9 @@ void site_bind(struct site *s, const struct conf_site *rule, const struct conf_r
 
 void site_set_hosts(struct site *s, struct hosts *fresh, int64_t expire_us)
 {
+    if (s->hosts.count == 0) { /* equal hosts are not called in the same order by all nodes */
+        s->hosts.turn = (uint32_t)rng_below(&s->d->rng, HOSTS_MAX);
+    }
     hosts_renew(&s->hosts, fresh);
     s->hosts_expire_us = expire_us;
     LIST_EACH (link, &s->paths) {
@@ -122,10 +143,72 @@ static void site_configure(struct site *s)
     s->hosts_expire_us = 0;
 }
 
+/* Takes what waits in the lanes of a site to the end of `jobs`. */
+static void site_unload(struct site *s, struct list *jobs)
+{
+    LIST_EACH (link, &s->paths) {
+        struct path *p = CONTAINER_OF(link, struct path, site_link);
+        for (int class = 0; class < LANE_CLASSES; class ++) {
+            LIST_EACH_SAFE (waiting, &p->lane[class]) {
+                path_drop(p, CONTAINER_OF(waiting, struct job, link));
+                list_append(jobs, waiting);
+            }
+        }
+    }
+}
+
+/* An idle connection was opened under other limits, or for a site that has no work any more. */
+static void quit_idle(struct deliver *d)
+{
+    LIST_EACH_SAFE (link, &d->idle_conns) {
+        conn_quit(CONTAINER_OF(link, struct conn, idle_link));
+    }
+}
+
 void site_configure_all(struct deliver *d)
 {
+    struct list jobs;
+
+    list_init(&jobs);
     MAP_EACH (node, &d->sites) {
         site_configure(CONTAINER_OF(node, struct site, node));
+        site_unload(CONTAINER_OF(node, struct site, node), &jobs);
+    }
+    quit_idle(d);
+    LIST_EACH_SAFE (link, &jobs) {
+        struct job *j = CONTAINER_OF(link, struct job, link);
+        list_remove(link);
+        stored_unref(j->stored); /* comes from the cache again, on whatever worker it ends */
+        j->stored = NULL;
+        destination_route(d, j);
+    }
+}
+
+/* The limits of the pair, with one path more. */
+static struct site_source *pair_get(struct site *s, const struct conf_source *source,
+                                    const struct limits *limits)
+{
+    LIST_EACH (link, &s->sources) {
+        struct site_source *pair = CONTAINER_OF(link, struct site_source, link);
+        if (pair->source == source) {
+            pair->paths++;
+            return pair;
+        }
+    }
+    struct site_source *pair = mem_zalloc(sizeof(*pair));
+    pair->source = source;
+    pair->paths = 1;
+    limiter_scope_init(&pair->scope, limits, deliver_now(s->d));
+    list_append(&s->sources, &pair->link);
+    return pair;
+}
+
+static void pair_put(struct site_source *pair)
+{
+    pair->paths--;
+    if (pair->paths == 0) {
+        list_remove(&pair->link);
+        mem_free(pair);
     }
 }
 
@@ -144,11 +227,12 @@ struct path *site_path(struct site *s, const struct conf_source *source, enum sm
     conf_take(&p->conf, d->conf);
     p->source = source;
     p->tls = tls;
+    p->want = hosts_wanted(d->conf, source);
     p->limits = conf_limits_for(d->conf, s->rule, source);
     p->txn_us = PATH_TXN_GUESS_US;
     p->idle_since_us = deliver_now(d);
     p->rate_from_us = deliver_now(d);
-    limiter_scope_init(&p->scope, p->limits, deliver_now(d));
+    p->pair = pair_get(s, source, p->limits);
     if (list_empty(&s->paths)) {
         limiter_scope_init(&s->total, conf_limits_total(d->conf, s->rule), deliver_now(d));
     }
@@ -158,6 +242,7 @@ struct path *site_path(struct site *s, const struct conf_source *source, enum sm
     list_init(&p->ready);
     list_init(&p->run_link);
     list_init(&p->idle_link);
+    list_init(&p->room_link);
     timer_init(&p->timer, path_timer_fired);
     list_append(&s->paths, &p->site_link);
     list_append(&d->idle_paths, &p->idle_link);
@@ -172,8 +257,22 @@ uint32_t path_waiting(const struct path *p)
 
 void path_scopes(struct path *p, struct limiter_scope *row[PATH_SCOPES])
 {
-    row[0] = &p->scope;
+    row[0] = &p->pair->scope;
     row[1] = &p->site->total;
+}
+
+bool path_over_limit(struct path *p)
+{
+    struct limiter_scope *row[PATH_SCOPES];
+
+    path_scopes(p, row);
+    for (size_t i = 0; i < PATH_SCOPES; i++) {
+        const struct slots *slots = &row[i]->connections;
+        if (slots->limit > 0 && slots->used > slots->limit) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* A path with jobs in its lanes is not idle; several figures hang on how many there are. */
@@ -291,7 +390,10 @@ uint32_t path_capacity(const struct path *p, int64_t now_us)
             : CAPACITY_NEW;
     int64_t up_us;
 
-    if (hosts_all_down(&p->site->hosts, now_us, &up_us)) {
+    if (hosts_all_down(&p->site->hosts, &p->want, now_us, &up_us)) {
+        return 0;
+    }
+    if (p->connections == 0 && local_until_us(d, p->source) > now_us) {
         return 0;
     }
     if (!p->site->proven && p->site->down) {
@@ -314,7 +416,9 @@ static void path_free(struct path *p)
     wheel_disarm(io_wheel(d->o.io), &p->timer);
     list_remove(&p->run_link);
     list_remove(&p->idle_link);
+    list_remove(&p->room_link);
     list_remove(&p->site_link);
+    pair_put(p->pair);
     conf_unref((struct conf *)p->conf);
     mem_free(p);
 }
@@ -336,7 +440,7 @@ static bool path_forgettable(struct path *p, int64_t now_us)
 
     path_scopes(p, row);
     return p->awaited == 0 && limiter_send_ask(row, PATH_SCOPES, now_us).go &&
-           !hosts_all_down(&p->site->hosts, now_us, &up_us);
+           !hosts_all_down(&p->site->hosts, &p->want, now_us, &up_us);
 }
 
 void site_reap(struct deliver *d, int64_t now_us)

@@ -4,7 +4,8 @@
  * A site is a provider (a rule of the configuration), a route, or a normalised set of MX
  * hosts; its key is the same on every worker and node.  It holds what belongs to the
  * destination as a whole: hosts with their health, limits over all sources.  A path is (site,
- * source): it holds the lanes of waiting jobs, the connections, and the limits of the pair.
+ * source, level of TLS): it holds the lanes of waiting jobs and the connections; the limits of
+ * (site, source) are shared by the levels.
  *
  * Both live on the site's home worker only, so their limits are exact without any sharing.
  * An empty path without connections is dropped after a while; its pacing state is kept as
@@ -46,6 +47,7 @@ struct site {
     struct hosts hosts;
     int64_t hosts_expire_us; /* INT64_MAX: fixed */
     struct limiter_scope total;
+    struct list sources; /* struct site_source */
     struct list paths;
     struct route_lookup *lookup; /* of the hosts of a route, while it runs */
     bool down;                   /* every host rests: told once as an event */
@@ -53,16 +55,26 @@ struct site {
     struct site_credit credit[LANE_CLASSES];
 };
 
+/* The limits of (site, source): one for all paths of the pair, which differ in TLS only. */
+struct site_source {
+    struct list link; /* in site->sources */
+    const struct conf_source *source;
+    struct limiter_scope scope;
+    uint32_t paths; /* freed with the last one */
+};
+
 struct path {
     struct list site_link; /* in site->paths */
     struct list run_link;  /* in deliver->runnable, or alone */
     struct list idle_link; /* in deliver->idle_paths while it has neither jobs nor connections */
+    struct list room_link; /* in deliver->roomless while it waits for a connection's place */
     struct site *site;
     const struct conf *conf; /* a reference: owns `source` and `limits` */
     const struct conf_source *source;
     enum smtp_tls_level tls;
+    struct hosts_want want; /* by the source's addresses and the configuration */
     const struct limits *limits;
-    struct limiter_scope scope;
+    struct site_source *pair;
     struct list lane[LANE_CLASSES]; /* jobs that wait, oldest first */
     uint32_t waiting[LANE_CLASSES];
     uint32_t awaited; /* jobs that wait for their letter */
@@ -88,8 +100,9 @@ void site_bind(struct site *s, const struct conf_site *rule, const struct conf_r
 /* Takes over the hosts of `fresh`, which is empty afterwards, under the limits of the paths. */
 void site_set_hosts(struct site *s, struct hosts *fresh, int64_t expire_us);
 
-/* The configuration changed: sites and paths go over to it.  What it does not name any more
- * goes on as it was until it is idle. */
+/* The configuration changed: sites and paths go over to it, and jobs that wait in lanes find
+ * their way anew, so that new rules hold at once.  What the configuration does not name any
+ * more gets no new work. */
 void site_configure_all(struct deliver *d);
 
 /* The path from `source` to the site at this level of TLS, made when it is new. */
@@ -115,6 +128,9 @@ void path_rest(struct path *p);
 /* The row of limits of a path, for limiter_*(). */
 enum { PATH_SCOPES = 2 };
 void path_scopes(struct path *p, struct limiter_scope *row[PATH_SCOPES]);
+
+/* More connections are open than the limits allow by now: a reload lowered them. */
+bool path_over_limit(struct path *p);
 
 /* Asks for a pump of this path at the end of the tick. */
 void path_wake(struct path *p);

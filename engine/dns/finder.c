@@ -123,6 +123,12 @@ void mx_finder_forget(struct mx_finder *f, struct slice domain)
     }
 }
 
+void mx_finder_self(struct mx_finder *f, const struct slice *names, size_t count)
+{
+    f->options.self = names;
+    f->options.self_count = count;
+}
+
 size_t mx_finder_count(const struct mx_finder *f)
 {
     return f->plans.count;

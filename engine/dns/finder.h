@@ -42,6 +42,9 @@ void mx_find_cancel(struct mx_lookup *l); /* harmless when nothing is awaited */
  * it may have changed.  Answers of the resolver's cache that are still good stay. */
 void mx_finder_forget(struct mx_finder *f, struct slice domain);
 
+/* Our own host names from now on (mx.h), which must outlive the finder or be replaced. */
+void mx_finder_self(struct mx_finder *f, const struct slice *names, size_t count);
+
 size_t mx_finder_count(const struct mx_finder *f);
 
 #endif
