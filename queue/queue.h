@@ -166,6 +166,18 @@ typedef void queue_message_fn(void *ctx, int err, const struct queue_message *m)
  * ERR_AGAIN while Redis is away: no callback then. */
 int queue_fetch(struct queue *q, struct slice id, bool own_body, queue_message_fn *done, void *ctx);
 
+/* ---- memory: what nodes tell each other about sites ---- */
+
+/* err 0: what was remembered of the site is good until until_ms (unix); 0: nothing was. */
+typedef void queue_recall_fn(void *ctx, int err, int64_t until_ms);
+
+/* Asks; 0, or ERR_AGAIN while Redis is away: no callback then. */
+int queue_recall(struct queue *q, struct slice site, queue_recall_fn *done, void *ctx);
+
+/* Keeps for all nodes, until then, that the site refuses envelopes that go ahead.  Best
+ * effort: not repeated when Redis is away. */
+void queue_remember(struct queue *q, struct slice site, int64_t until_ms);
+
 /* ---- figures ---- */
 
 struct queue_stats {

@@ -12,6 +12,7 @@
 #include "engine/base/mem.h"
 #include "engine/base/panic.h"
 #include "engine/deliver/core.h"
+#include "engine/deliver/lessons.h"
 #include "engine/deliver/local.h"
 #include "engine/deliver/outcome.h"
 #include "engine/deliver/pump.h"
@@ -184,11 +185,8 @@ static void on_txn_done(struct conn *c, const struct smtp_event *event)
 {
     struct transaction *t = event->txn->owner;
     struct path *p = c->path;
-    bool slow = false;
 
-    for (size_t i = 0; i < t->count; i++) {
-        slow = slow || t->rcpts[i].site == SMTP_SITE_HOLD;
-    }
+    lessons_of_transaction(c, t);
     path_count(p, deliver_now(c->d) - t->started_us, deliver_now(c->d));
     deliver_count(c->d);
     if (t->txn.t_mail_us > 0) {
@@ -239,6 +237,7 @@ static void on_end_of_session(struct conn *c)
 static void conn_over(struct conn *c)
 {
     c->over = true;
+    lessons_of_session(c);
     on_end_of_session(c);
     conn_uncount(c);
     wheel_disarm(io_wheel(c->d->o.io), &c->timer);
@@ -442,6 +441,7 @@ void conn_submit(struct conn *c, struct transaction *t)
     t->started_us = deliver_now(c->d);
     list_append(&c->sending, &t->link);
     c->messages++;
+    lessons_tell(c);
     smtp_session_submit(&c->session, &t->txn, t->started_us);
     bool spent =
         limits->messages_per_connection > 0 && c->messages >= limits->messages_per_connection;

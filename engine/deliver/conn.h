@@ -53,10 +53,11 @@ struct conn {
     int64_t secure_from_us;
     size_t writing; /* bytes of the write in flight */
     uint32_t messages;
-    bool started; /* the connection stands, the session runs */
-    bool ready;   /* READY was seen */
-    bool over;    /* END was seen */
-    bool evicted; /* goes to make room */
+    bool started;            /* the connection stands, the session runs */
+    bool ready;              /* READY was seen */
+    bool over;               /* END was seen */
+    bool evicted;            /* goes to make room */
+    bool told_ahead_refused; /* to the site, see lessons.h */
     struct iovec iov[CONN_IOV_MAX];
 };
 

@@ -19,6 +19,7 @@
 #include "engine/base/wheel.h"
 #include "engine/deliver/hosts.h"
 #include "engine/deliver/lane.h"
+#include "engine/deliver/learned.h"
 #include "engine/smtp/session.h"
 #include "throttle/limiter.h"
 
@@ -48,6 +49,7 @@ struct site {
     int64_t hosts_expire_us; /* INT64_MAX: fixed */
     struct limiter_scope total;
     struct list sources; /* struct site_source */
+    struct learned learned;
     struct list paths;
     struct route_lookup *lookup; /* of the hosts of a route, while it runs */
     bool down;                   /* every host rests: told once as an event */

@@ -234,6 +234,12 @@ static size_t rcpt_text_max(const struct job *j)
     return TEXT_MAX + j->record.dsn_notify.len + 3 * j->record.to.len;
 }
 
+static size_t rcpts_max(const struct path *p)
+{
+    return learned_rcpt_max(&p->site->learned, p->limits->recipients_per_transaction,
+                            deliver_wall(p->site->d));
+}
+
 struct transaction *transaction_take(struct path *p)
 {
     struct deliver *d = p->site->d;
@@ -244,8 +250,7 @@ struct transaction *transaction_take(struct path *p)
         if (outcome_expire(d, j)) {
             continue;
         }
-        size_t rcpts =
-            letter_is_personal(j->stored->letter) ? 1 : p->limits->recipients_per_transaction;
+        size_t rcpts = letter_is_personal(j->stored->letter) ? 1 : rcpts_max(p);
         struct transaction *t = transaction_new(d, rcpts);
         /* Reserved at once: slices into it must not move while it grows. */
         buf_reserve(&t->text, TEXT_MAX + j->record.dsn_ret.len + 3 * j->record.dsn_envid.len +
@@ -296,7 +301,7 @@ void transaction_fill(struct transaction *t, struct path *p)
         return;
     }
     path_scopes(p, row);
-    while (t->count < t->cap && t->count < p->limits->recipients_per_transaction) {
+    while (t->count < t->cap && t->count < rcpts_max(p)) {
         struct list *link = list_first(&p->lane[job_lane(first)]);
         struct job *j = link != NULL ? CONTAINER_OF(link, struct job, link) : NULL;
         if (j == NULL || !shareable(first, j) || !text_fits(t, j) ||

@@ -261,6 +261,26 @@ unsigned smtp_session_room(const struct smtp_session *s)
     return s->ehlo.mail_max > 0 ? least(room, mails_left(s)) : room;
 }
 
+unsigned smtp_session_depth_ahead(const struct smtp_session *s)
+{
+    return s->bdat ? s->config->depth : 2;
+}
+
+void smtp_session_go_ahead(struct smtp_session *s, bool yes)
+{
+    bool may = yes && s->pipelining && (s->learned & SMTP_LEARNED_AHEAD_REFUSED) == 0;
+    uint8_t depth = (uint8_t)(may ? smtp_session_depth_ahead(s) : 1);
+
+    if (s->phase != SMTP_PHASE_READY || s->config->pipeline != SMTP_PIPELINE_AUTO ||
+        depth == s->depth_full) {
+        return;
+    }
+    if (s->depth == s->depth_full || depth < s->depth) { /* else one is under suspicion */
+        s->depth = depth;
+    }
+    s->depth_full = depth;
+}
+
 static void begin_results(struct smtp_txn *txn)
 {
     for (size_t i = 0; i < txn->rcpt_count; i++) {

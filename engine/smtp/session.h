@@ -319,6 +319,10 @@ unsigned smtp_session_room(const struct smtp_session *s);
  * REQUIRETLS) and addresses that would break the protocol come back at once as TXN_DONE. */
 void smtp_session_submit(struct smtp_session *s, struct smtp_txn *txn, int64_t now_us);
 
+/* AUTO only: whether envelopes may go ahead from now on, as `config.go_ahead` said at the
+ * start.  What this session itself found out (SMTP_LEARNED_AHEAD_REFUSED) stands against it. */
+void smtp_session_go_ahead(struct smtp_session *s, bool yes);
+
 /* Finish what is inside, take nothing more, QUIT (pipelined behind the last dot), END. */
 void smtp_session_quit(struct smtp_session *s, int64_t now_us);
 

@@ -99,6 +99,9 @@ static inline struct smtp_txn *smtp_txn_at(const struct smtp_session *s, uint32_
 /* Events other than TXN_DONE: bits in `events`, told in this order. */
 enum { SMTP_TELL_STARTTLS = 1 << 0, SMTP_TELL_READY = 1 << 1, SMTP_TELL_END = 1 << 2 };
 
+/* How many transactions may be inside when envelopes go ahead. */
+unsigned smtp_session_depth_ahead(const struct smtp_session *s);
+
 /* The transaction the sender is at, or NULL. */
 struct smtp_txn *smtp_session_sending(const struct smtp_session *s);
 

@@ -98,7 +98,7 @@ static void ready(struct smtp_session *s)
     switch (c->pipeline) {
     case SMTP_PIPELINE_AUTO:
         s->bdat = chunking;
-        depth = !c->go_ahead ? 1 : chunking ? c->depth : 2;
+        depth = c->go_ahead ? smtp_session_depth_ahead(s) : 1;
         break;
     case SMTP_PIPELINE_OFF:
     case SMTP_PIPELINE_COMMANDS:

@@ -268,6 +268,84 @@ static void test_is_small(void **state)
     assert_true(sizeof(struct smtp_rcpt) <= 64);
 }
 
+/* What may go ahead is told between transactions. */
+static void test_go_ahead(void **state)
+{
+    static struct owner o;
+
+    (void)state;
+    begin(&o);
+    smtp_session_init(&o.session, &o.config, o.now_us);
+    smtp_session_go_ahead(&o.session, true); /* too early: no harm */
+    say(&o, "220 mx\r\n");
+    say(&o, CHUNKING);
+    assert_int_equal(smtp_session_room(&o.session), 1);
+    smtp_session_go_ahead(&o.session, true);
+    assert_int_equal(smtp_session_room(&o.session), 2);
+    submit(&o, 0);
+    submit(&o, 1);
+    assert_string_equal(hear(&o),
+                        ENVELOPE "BDAT 17 LAST\r\nSubject: x\r\n\r\nx\r\n"
+                                 "RSET\r\n" ENVELOPE "BDAT 17 LAST\r\nSubject: x\r\n\r\nx\r\n");
+    smtp_session_go_ahead(&o.session, false);
+    say(&o, "250 1\r\n250 1\r\n250 1\r\n");
+    assert_int_equal(smtp_session_room(&o.session), 0); /* one is still inside */
+    say(&o, "250 r\r\n250 2\r\n250 2\r\n250 2\r\n");
+    assert_int_equal(o.done, 3);
+    assert_true(o.txn[1].went_ahead);
+    assert_int_equal(smtp_session_room(&o.session), 1);
+    finish(&o);
+}
+
+/* It found out itself that this server minds: nobody talks it into it again. */
+static void test_go_ahead_after_a_refusal(void **state)
+{
+    static struct owner o;
+
+    (void)state;
+    begin(&o);
+    ready(&o, PIPELINING);
+    smtp_session_go_ahead(&o.session, true);
+    submit(&o, 0);
+    submit(&o, 1);
+    hear(&o);
+    say(&o, "250 1\r\n250 1\r\n354 1\r\n");
+    say(&o, "250 1\r\n503 2\r\n503 2\r\n503 2\r\n");
+    assert_int_equal(smtp_session_learned(&o.session), SMTP_LEARNED_AHEAD_REFUSED);
+    smtp_session_go_ahead(&o.session, true);
+    say(&o, "250 2\r\n250 2\r\n354 2\r\n");
+    say(&o, "250 2\r\n");
+    assert_int_equal(o.done, 3);
+    assert_int_equal(o.rcpt[1].outcome, SMTP_ACCEPTED);
+    smtp_session_go_ahead(&o.session, true);
+    assert_int_equal(smtp_session_room(&o.session), 1);
+    finish(&o);
+}
+
+/* A mode that was named is not changed by what was learned. */
+static void test_go_ahead_is_for_auto(void **state)
+{
+    static const struct {
+        enum smtp_pipeline mode;
+        unsigned room;
+    } cases[] = {{SMTP_PIPELINE_OFF, 1},
+                 {SMTP_PIPELINE_COMMANDS, 1},
+                 {SMTP_PIPELINE_MESSAGES, 2},
+                 {SMTP_PIPELINE_CHUNKING, 2},
+                 {SMTP_PIPELINE_AUTO, 2}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        static struct owner o;
+        begin(&o);
+        o.config.pipeline = cases[i].mode;
+        ready(&o, CHUNKING);
+        smtp_session_go_ahead(&o.session, true);
+        assert_int_equal(smtp_session_room(&o.session), cases[i].room);
+        finish(&o);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -281,6 +359,9 @@ int main(void)
         cmocka_unit_test(test_reuse_of_memory),
         cmocka_unit_test(test_what_is_known),
         cmocka_unit_test(test_is_small),
+        cmocka_unit_test(test_go_ahead),
+        cmocka_unit_test(test_go_ahead_after_a_refusal),
+        cmocka_unit_test(test_go_ahead_is_for_auto),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

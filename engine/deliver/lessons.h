@@ -1,0 +1,21 @@
+/*
+ * lessons.h - carries what sessions find out to the site they belong to, and back.
+ *
+ * The rules are learned.h's; this is where they meet connections and Redis.
+ */
+#ifndef VOLLEY_DELIVER_LESSONS_H
+#define VOLLEY_DELIVER_LESSONS_H
+
+struct conn;
+struct transaction;
+
+/* Before a transaction is submitted: tells the session whether it may go ahead. */
+void lessons_tell(struct conn *c);
+
+/* After a transaction, before its jobs are settled. */
+void lessons_of_transaction(struct conn *c, const struct transaction *t);
+
+/* When the session is over, before the connection leaves its path. */
+void lessons_of_session(struct conn *c);
+
+#endif
