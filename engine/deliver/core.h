@@ -69,6 +69,7 @@ struct deliver {
     struct tls_sessions *tls_sessions;
 
     uint32_t jobs;          /* in memory */
+    uint32_t resolving;     /* of these, those that wait for a name; bounded by destination.c */
     uint32_t waiting_paths; /* paths with jobs in their lanes */
     uint64_t rate_last;     /* transactions a second, over all paths */
     uint64_t rate_count;

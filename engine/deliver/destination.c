@@ -23,6 +23,10 @@
 
 enum { SMTP_PORT = 25, DOMAINS_MAX = 20000 };
 
+/* Jobs in memory that wait for names: together (for `high` alone the last quarter), and for one
+ * domain.  Others come back later: they would only wait here too. */
+enum { RESOLVING_MAX = 4096, RESOLVING_USUAL = 3072, RESOLVING_DOMAIN = 256 };
+
 static const int64_t postpone_us_min = INT64_C(30) * 1000000;
 static const int64_t postpone_us_max = INT64_C(900) * 1000000;
 
@@ -33,6 +37,7 @@ struct domain {
     struct deliver *d;
     struct mx_lookup lookup;
     struct list waiting; /* jobs */
+    uint32_t waiting_count;
     int64_t asked_us;
     bool asking;
     bool failing;
@@ -312,6 +317,8 @@ static void on_plan(struct mx_lookup *l, const struct mx_plan *plan)
     list_init(&waiting);
     list_splice(&waiting, &dom->waiting);
     dom->asking = false;
+    d->resolving -= dom->waiting_count;
+    dom->waiting_count = 0;
     domain_report(dom, plan);
     LIST_EACH_SAFE (link, &waiting) {
         struct job *j = CONTAINER_OF(link, struct job, link);
@@ -338,6 +345,38 @@ static void domains_trim(struct deliver *d)
     }
 }
 
+static struct domain *domain_find(struct deliver *d, struct slice name)
+{
+    struct map_node *node = map_find(&d->domains, name);
+
+    return node != NULL ? CONTAINER_OF(node, struct domain, node) : NULL;
+}
+
+static struct domain *domain_get(struct deliver *d, struct slice name)
+{
+    struct domain *dom = domain_find(d, name);
+
+    if (dom == NULL) {
+        domains_trim(d);
+        dom = mem_zalloc(sizeof(*dom) + name.len + 1);
+        dom->d = d;
+        list_init(&dom->waiting);
+        memcpy(dom->name, name.ptr, name.len);
+        map_insert(&d->domains, &dom->node, slice_of(dom->name, name.len));
+        list_append(&d->domain_order, &dom->order_link);
+    }
+    return dom;
+}
+
+/* Whether this job may wait in memory for the plan of its domain. */
+static bool may_wait(struct deliver *d, const struct job *j)
+{
+    uint32_t most = j->record.class == JOB_HIGH ? RESOLVING_MAX : RESOLVING_USUAL;
+    const struct domain *dom = domain_find(d, j->record.domain);
+
+    return d->resolving < most && (dom == NULL || dom->waiting_count < RESOLVING_DOMAIN);
+}
+
 static void route_by_mx(struct deliver *d, struct job *j)
 {
     struct slice name = j->record.domain;
@@ -348,22 +387,21 @@ static void route_by_mx(struct deliver *d, struct job *j)
         mx_plan_unref(plan);
         return;
     }
-    struct map_node *node = map_find(&d->domains, name);
-    struct domain *dom = node != NULL ? CONTAINER_OF(node, struct domain, node) : NULL;
-    if (dom == NULL) {
-        domains_trim(d);
-        dom = mem_zalloc(sizeof(*dom) + name.len + 1);
-        dom->d = d;
-        list_init(&dom->waiting);
-        memcpy(dom->name, name.ptr, name.len);
-        map_insert(&d->domains, &dom->node, slice_of(dom->name, name.len));
-        list_append(&d->domain_order, &dom->order_link);
+    if (!may_wait(d, j)) {
+        outcome_postpone(d, j, postpone_for(d, j));
+        return;
     }
-    list_append(&dom->waiting, &j->link);
+    struct domain *dom = domain_get(d, name);
     if (!dom->asking) {
         dom->asking = true;
         dom->asked_us = deliver_now(d);
         mx_find(d->finder, &dom->lookup, slice_cstr(dom->name), on_plan);
+    }
+    list_append(&dom->waiting, &j->link);
+    dom->waiting_count++;
+    d->resolving++;
+    if (j->record.class == JOB_HIGH) {
+        mx_find_hurry(&dom->lookup);
     }
 }
 
@@ -419,6 +457,7 @@ void destination_close(struct deliver *d)
             list_remove(&j->link);
             outcome_return(d, j);
         }
+        d->resolving -= dom->waiting_count;
         domain_free(dom);
     }
 }

@@ -89,6 +89,13 @@ static uint32_t memory_for(const struct deliver *d, enum job_class class)
     return (uint32_t)(target * (class == JOB_HIGH ? 100 : class == JOB_NORMAL ? 90 : 80) / 100);
 }
 
+/* Jobs that count for that.  Those that wait for a name do not: servers that do not answer
+ * would end all claiming. */
+static uint32_t held(const struct deliver *d)
+{
+    return d->jobs - d->resolving + d->claiming;
+}
+
 static uint32_t less(uint32_t from, uint32_t what)
 {
     return from > what ? from - what : 0;
@@ -117,7 +124,7 @@ static struct site *entry_site(struct deliver *d, const struct list_entry *e)
 
 static uint32_t entry_credit(struct deliver *d, const struct list_entry *e, const struct site *s)
 {
-    uint32_t credit = less(memory_for(d, e->name.class), d->jobs + d->claiming);
+    uint32_t credit = less(memory_for(d, e->name.class), held(d));
 
     if (credit > 0 && e->name.bin) {
         uint32_t bin = s != NULL ? bins_credit(d, e, s) : less(UNKNOWN_SITE_CREDIT, e->asked);
@@ -277,7 +284,7 @@ void intake_claim(struct deliver *d)
     if (deliver_now(d) < d->claim_not_before_us) {
         return;
     }
-    while (d->up && !d->draining && d->jobs + d->claiming < memory_for(d, JOB_HIGH) &&
+    while (d->up && !d->draining && held(d) < memory_for(d, JOB_HIGH) &&
            queue_backlog(d->queue) <= DELIVER_OUTCOMES_MAX && queue_may_start(d->queue) &&
            claim_once(d)) {}
 }

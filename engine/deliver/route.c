@@ -11,7 +11,10 @@
 
 #include <string.h>
 
+enum { WAITING_MAX = 256 }; /* jobs for one route in memory while its hosts are looked up */
+
 static const int64_t fail_wait_us = INT64_C(60) * 1000000;
+static const int64_t full_wait_us = INT64_C(30) * 1000000;
 
 struct route_question {
     struct dns_query query;
@@ -30,6 +33,7 @@ struct route_lookup {
     struct site *site;
     struct hosts fresh;
     struct list waiting; /* struct route_waiter */
+    uint32_t waiting_count;
     size_t pending;
     uint32_t ttl_s;
     size_t question_count;
@@ -89,6 +93,7 @@ static void lookup_done(struct route_lookup *l)
     }
     list_init(&waiting);
     list_splice(&waiting, &l->waiting);
+    d->resolving -= l->waiting_count;
     lookup_free(l);
     LIST_EACH_SAFE (link, &waiting) {
         struct route_waiter *w = CONTAINER_OF(link, struct route_waiter, link);
@@ -171,14 +176,19 @@ static void lookup_start(struct deliver *d, struct site *s)
 void route_hosts_wait(struct deliver *d, struct site *s, struct job *j,
                       const struct conf_source *source)
 {
-    struct route_waiter *w = mem_zalloc(sizeof(*w));
-
     if (s->lookup == NULL) {
         lookup_start(d, s);
     }
+    if (s->lookup->waiting_count == WAITING_MAX) {
+        outcome_postpone(d, j, full_wait_us);
+        return;
+    }
+    struct route_waiter *w = mem_zalloc(sizeof(*w));
     w->job = j;
     w->source = source;
     list_append(&s->lookup->waiting, &w->link);
+    s->lookup->waiting_count++;
+    d->resolving++;
 }
 
 void route_close(struct site *s)
@@ -197,5 +207,6 @@ void route_close(struct site *s)
         outcome_return(l->d, w->job);
         mem_free(w);
     }
+    l->d->resolving -= l->waiting_count;
     lookup_free(l);
 }

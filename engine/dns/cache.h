@@ -29,6 +29,7 @@ struct dns_cache_entry {
     struct dns_answer *answer; /* NULL until the first one came */
     int64_t expires_us;
     int64_t stale_until_us;
+    void *flight; /* the asker's, while pending */
     bool pending;
     enum dns_type type;
     struct slice name; /* lower case */

@@ -20,19 +20,20 @@ struct found {
     struct mx_plan *plan;
 };
 
-struct search {
+struct mx_search {
     struct map_node node; /* the key is the build's domain */
     struct mx_finder *finder;
     struct mx_build *build;
     struct list waiters;
     struct list asks;
+    bool urgent;
 };
 
 /* One question of a search. */
 struct ask {
     struct dns_query query;
     struct list link;
-    struct search *search;
+    struct mx_search *search;
     uint32_t id;
 };
 
@@ -173,7 +174,7 @@ static void soon_fire(struct timer *timer, int64_t now_us)
 
 /* ---- searches ---- */
 
-static void search_free(struct search *s)
+static void search_free(struct mx_search *s)
 {
     struct list *first;
 
@@ -189,7 +190,7 @@ static void search_free(struct search *s)
     mem_free(s);
 }
 
-static void search_end(struct search *s)
+static void search_end(struct mx_search *s)
 {
     struct mx_finder *f = s->finder;
     struct mx_plan *plan = mx_build_plan(s->build, io_now_us(dns_resolver_io(f->resolver)));
@@ -197,19 +198,22 @@ static void search_end(struct search *s)
 
     plan_keep(f, plan);
     while ((first = list_first(&s->waiters)) != NULL) {
+        struct mx_lookup *l = CONTAINER_OF(first, struct mx_lookup, link);
+
         list_remove(first);
-        ready_put(f, CONTAINER_OF(first, struct mx_lookup, link), mx_plan_ref(plan));
+        l->search = NULL;
+        ready_put(f, l, mx_plan_ref(plan));
     }
     mx_plan_unref(plan);
     search_free(s);
 }
 
-static void search_go_on(struct search *s);
+static void search_go_on(struct mx_search *s);
 
 static void ask_answered(struct dns_query *q, struct dns_answer *answer)
 {
     struct ask *ask = CONTAINER_OF(q, struct ask, query);
-    struct search *s = ask->search;
+    struct mx_search *s = ask->search;
 
     mx_build_answer(s->build, ask->id, answer, q->ttl_s);
     list_remove(&ask->link);
@@ -217,7 +221,7 @@ static void ask_answered(struct dns_query *q, struct dns_answer *answer)
     search_go_on(s);
 }
 
-static void search_go_on(struct search *s)
+static void search_go_on(struct mx_search *s)
 {
     struct mx_question question;
 
@@ -229,6 +233,9 @@ static void search_go_on(struct search *s)
         list_init(&ask->link);
         list_append(&s->asks, &ask->link);
         dns_ask(s->finder->resolver, &ask->query, question.name, question.type, ask_answered);
+        if (s->urgent) {
+            dns_hurry(&ask->query);
+        }
     }
     if (mx_build_done(s->build)) {
         search_end(s);
@@ -236,14 +243,14 @@ static void search_go_on(struct search *s)
 }
 
 /* The search for a domain under way, or a new one that has asked its first question. */
-static struct search *search_open(struct mx_finder *f, struct slice key, struct mx_build *build)
+static struct mx_search *search_open(struct mx_finder *f, struct slice key, struct mx_build *build)
 {
     struct map_node *node = map_find(&f->searches, key);
-    struct search *s;
+    struct mx_search *s;
 
     if (node != NULL) {
         mx_build_free(build);
-        return CONTAINER_OF(node, struct search, node);
+        return CONTAINER_OF(node, struct mx_search, node);
     }
     s = mem_zalloc(sizeof(*s));
     s->finder = f;
@@ -266,6 +273,7 @@ void mx_find(struct mx_finder *f, struct mx_lookup *l, struct slice domain,
     l->finder = f;
     l->on_plan = on_plan;
     l->plan = NULL;
+    l->search = NULL;
     if (plan != NULL) {
         ready_put(f, l, plan);
         return;
@@ -276,7 +284,19 @@ void mx_find(struct mx_finder *f, struct mx_lookup *l, struct slice domain,
         mx_build_free(build);
         return;
     }
-    list_append(&search_open(f, key, build)->waiters, &l->link);
+    l->search = search_open(f, key, build);
+    list_append(&l->search->waiters, &l->link);
+}
+
+void mx_find_hurry(struct mx_lookup *l)
+{
+    if (l->search == NULL || l->search->urgent) {
+        return;
+    }
+    l->search->urgent = true;
+    LIST_EACH (link, &l->search->asks) {
+        dns_hurry(&CONTAINER_OF(link, struct ask, link)->query);
+    }
 }
 
 void mx_find_cancel(struct mx_lookup *l)
@@ -286,6 +306,7 @@ void mx_find_cancel(struct mx_lookup *l)
         mx_plan_unref(l->plan);
         l->plan = NULL;
         l->finder = NULL;
+        l->search = NULL;
     }
 }
 
@@ -325,7 +346,7 @@ void mx_finder_free(struct mx_finder *f)
     wheel_disarm(io_wheel(dns_resolver_io(f->resolver)), &f->soon);
     lookups_forget(&f->ready);
     while ((node = map_next(&f->searches, NULL)) != NULL) {
-        struct search *s = CONTAINER_OF(node, struct search, node);
+        struct mx_search *s = CONTAINER_OF(node, struct mx_search, node);
 
         lookups_forget(&s->waiters);
         search_free(s);

@@ -20,6 +20,7 @@ struct mx_finder_options {
 struct mx_lookup {
     struct list link;
     struct mx_finder *finder; /* set while the plan is awaited */
+    struct mx_search *search; /* while it runs */
     /* `plan` is borrowed for the call; mx_plan_ref() keeps it. */
     void (*on_plan)(struct mx_lookup *l, const struct mx_plan *plan);
     struct mx_plan *plan;
@@ -37,6 +38,9 @@ struct mx_plan *mx_finder_cached(struct mx_finder *f, struct slice domain);
 void mx_find(struct mx_finder *f, struct mx_lookup *l, struct slice domain,
              void (*on_plan)(struct mx_lookup *l, const struct mx_plan *plan));
 void mx_find_cancel(struct mx_lookup *l); /* harmless when nothing is awaited */
+
+/* Makes a lookup that was started urgent: its questions go first (resolver.h). */
+void mx_find_hurry(struct mx_lookup *l);
 
 /* Drops a plan, so that the next lookup asks again: none of its hosts could be reached and
  * it may have changed.  Answers of the resolver's cache that are still good stay. */

@@ -85,7 +85,7 @@ static void literal_read(struct mx_build *b, struct slice text)
     }
     if (mx_address_parse(inner, &address) < 0 || (address.bytes_count == 16) != v6) {
         BUF_LIT(&b->text, "the address literal holds no IP address");
-        settle(b, MX_NO_DOMAIN, true);
+        settle(b, MX_BAD_NAME, true);
         return;
     }
     buf_puts(&b->domain, mx_address_text(&address, shown));
@@ -114,7 +114,7 @@ struct mx_build *mx_build_new(struct slice domain, const struct mx_options *opti
     } else if (idna_to_ascii(domain, &b->domain) < 0) {
         b->ttl_s = TTL_LITERAL_S;
         BUF_LIT(&b->text, "not a valid domain name");
-        settle(b, MX_NO_DOMAIN, true);
+        settle(b, MX_BAD_NAME, true);
     }
     return b;
 }

@@ -31,7 +31,8 @@ struct mx_options {
 enum mx_verdict {
     MX_OK,
     MX_NULL,      /* "0 ." : takes no mail; 5.1.10 */
-    MX_NO_DOMAIN, /* no such domain, or not a domain name; 5.1.2 */
+    MX_NO_DOMAIN, /* no such domain; 5.4.4 */
+    MX_BAD_NAME,  /* not a domain name, nor an address literal; 5.1.2 */
     MX_NO_HOST,   /* no MX target (or no domain) has an address; 5.4.4 */
     MX_LOOP,      /* we are the best MX ourselves; 5.4.6 */
     MX_FORBIDDEN, /* only loopback or unspecified addresses, or a literal; 5.4.4 */

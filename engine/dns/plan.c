@@ -18,7 +18,8 @@ static const struct {
 } verdicts[] = {
     [MX_OK] = {"ok", "", ""},
     [MX_NULL] = {"null-mx", "5.1.10", "4.1.10"},
-    [MX_NO_DOMAIN] = {"no-domain", "5.1.2", "4.1.2"},
+    [MX_NO_DOMAIN] = {"no-domain", "5.4.4", "4.4.4"},
+    [MX_BAD_NAME] = {"bad-name", "5.1.2", "4.1.2"},
     [MX_NO_HOST] = {"no-host", "5.4.4", "4.4.4"},
     [MX_LOOP] = {"loop", "5.4.6", "4.4.6"},
     [MX_FORBIDDEN] = {"forbidden", "5.4.4", "4.4.4"},

@@ -24,6 +24,8 @@ enum { BURST_MAX = 64, BURST_US = 1000 };
 struct flight {
     struct dns_flight f;
     struct dns_cache_entry *entry;
+    bool urgent;
+    bool sent;
 };
 
 struct dns_resolver {
@@ -32,8 +34,10 @@ struct dns_resolver {
     struct dns_cache cache;
     struct list ready; /* queries with their answer, to be called */
     struct list line;  /* flights that wait to be sent */
-    size_t line_len;
+    struct list hurry; /* urgent ones, which go first */
+    size_t line_len;   /* of both */
     size_t inflight_max;
+    size_t usual_max; /* of these, for what is not urgent */
     int64_t burst_from_us;
     size_t burst; /* sent since then */
     struct timer soon;
@@ -94,17 +98,26 @@ static bool burst_take(struct dns_resolver *r)
     return true;
 }
 
-static void line_send(struct dns_resolver *r)
+static void line_send_one(struct dns_resolver *r, struct list *line, size_t inflight_max)
 {
     struct list *first;
 
-    while (dns_transport_inflight(r->transport) < r->inflight_max &&
-           (first = list_first(&r->line)) != NULL && burst_take(r)) {
+    while (dns_transport_inflight(r->transport) < inflight_max &&
+           (first = list_first(line)) != NULL && burst_take(r)) {
+        struct flight *flight = CONTAINER_OF(first, struct flight, f.link);
+
         list_remove(first);
+        flight->sent = true;
         r->line_len--;
         r->stats.sent++;
-        dns_transport_send(r->transport, &CONTAINER_OF(first, struct flight, f.link)->f);
+        dns_transport_send(r->transport, &flight->f);
     }
+}
+
+static void line_send(struct dns_resolver *r)
+{
+    line_send_one(r, &r->hurry, r->inflight_max);
+    line_send_one(r, &r->line, r->usual_max);
 }
 
 static void next_burst_fire(struct timer *timer, int64_t now_us)
@@ -122,12 +135,14 @@ static void flight_land(struct dns_resolver *r, struct flight *flight)
 
     list_init(&waiters);
     list_splice(&waiters, &flight->entry->waiters);
+    flight->entry->flight = NULL;
     r->stats.tempfails += flight->f.answer->status == DNS_TEMPFAIL;
     told = dns_cache_close(&r->cache, flight->entry, flight->f.answer, io_now_us(r->io));
     while ((first = list_first(&waiters)) != NULL) {
         struct dns_query *q = CONTAINER_OF(first, struct dns_query, link);
 
         list_remove(first);
+        q->entry = NULL;
         q->ttl_s = dns_cache_ttl(&r->cache, told);
         ready_put(r, q, dns_answer_ref(told));
     }
@@ -180,9 +195,11 @@ struct dns_resolver *dns_resolver_new(struct io *io, const struct dns_resolver_o
         return NULL;
     }
     r->inflight_max = within(options->inflight_max, INFLIGHT_USUAL, INFLIGHT_MOST);
+    r->usual_max = r->inflight_max - r->inflight_max / 8;
     dns_cache_init(&r->cache, &options->cache);
     list_init(&r->ready);
     list_init(&r->line);
+    list_init(&r->hurry);
     timer_init(&r->soon, soon_fire);
     timer_init(&r->next_burst, next_burst_fire);
     r->burst_from_us = INT64_MIN / 2;
@@ -207,6 +224,7 @@ void dns_resolver_close(struct dns_resolver *r, void (*on_closed)(void *arg), vo
     wheel_disarm(io_wheel(r->io), &r->soon);
     wheel_disarm(io_wheel(r->io), &r->next_burst);
     list_forget(&r->ready);
+    list_splice(&r->line, &r->hurry);
     while ((first = list_first(&r->line)) != NULL) {
         struct flight *flight = CONTAINER_OF(first, struct flight, f.link);
 
@@ -239,6 +257,7 @@ void dns_ask(struct dns_resolver *r, struct dns_query *q, struct slice name, enu
     q->resolver = r;
     q->on_answer = on_answer;
     q->answer = NULL;
+    q->entry = NULL;
     if (name.len > DNS_NAME_MAX) {
         q->ttl_s = 0;
         ready_put(r, q, dns_answer_new(DNS_NXDOMAIN, type, name, SLICE("the name is too long")));
@@ -251,12 +270,14 @@ void dns_ask(struct dns_resolver *r, struct dns_query *q, struct slice name, enu
     }
     entry = dns_cache_open(&r->cache, name, type, &ask);
     list_append(&entry->waiters, &q->link);
+    q->entry = entry;
     if (!ask) {
         r->stats.joined++;
         return;
     }
     flight = mem_zalloc(sizeof(*flight));
     flight->entry = entry;
+    entry->flight = flight;
     flight->f.name = entry->name;
     flight->f.type = type;
     list_append(&r->line, &flight->f.link);
@@ -272,10 +293,25 @@ struct dns_answer *dns_cached(struct dns_resolver *r, struct slice name, enum dn
                                     : NULL;
 }
 
+void dns_hurry(struct dns_query *q)
+{
+    struct flight *flight = q->entry != NULL ? q->entry->flight : NULL;
+
+    if (flight != NULL && !flight->urgent) {
+        flight->urgent = true;
+        if (!flight->sent) {
+            list_remove(&flight->f.link);
+            list_append(&q->resolver->hurry, &flight->f.link);
+            line_send(q->resolver);
+        }
+    }
+}
+
 void dns_cancel(struct dns_query *q)
 {
     if (q->resolver != NULL) {
         list_remove(&q->link);
+        q->entry = NULL;
         dns_answer_unref(q->answer);
         q->answer = NULL;
         q->resolver = NULL;

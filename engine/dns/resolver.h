@@ -7,7 +7,8 @@
  *   - questions asked from on_answer are sent after it returned, some a tick, so a flood of
  *     answers cannot hold up the loop;
  *   - the same question asked by many is sent once; at most inflight_max are on their way,
- *     the others wait in line.
+ *     the others wait in line.  Urgent ones have a line of their own that goes first, and an
+ *     eighth of inflight_max to themselves: servers that do not answer cannot hold them up.
  * The AD bit is believed only when every server is on loopback or trust_ad is set.
  */
 #ifndef VOLLEY_DNS_RESOLVER_H
@@ -34,7 +35,8 @@ struct dns_query {
     /* `answer` is borrowed for the call; take a reference to keep it. */
     void (*on_answer)(struct dns_query *q, struct dns_answer *answer);
     struct dns_answer *answer;
-    uint32_t ttl_s; /* in on_answer: how long the answer may be used from now */
+    struct dns_cache_entry *entry; /* while it is on its way or in line */
+    uint32_t ttl_s;                /* in on_answer: how long the answer may be used from now */
 };
 
 struct dns_stats {
@@ -60,6 +62,9 @@ void dns_resolver_close(struct dns_resolver *r, void (*on_closed)(void *arg), vo
 /* Asks; on_answer follows, in a later tick at the earliest.  `name` is copied. */
 void dns_ask(struct dns_resolver *r, struct dns_query *q, struct slice name, enum dns_type type,
              void (*on_answer)(struct dns_query *q, struct dns_answer *answer));
+
+/* Makes a question urgent that was asked; harmless when nothing is awaited. */
+void dns_hurry(struct dns_query *q);
 
 /* A fresh answer from the cache (a reference for the caller), or NULL. */
 struct dns_answer *dns_cached(struct dns_resolver *r, struct slice name, enum dns_type type);

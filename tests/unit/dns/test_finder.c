@@ -80,7 +80,7 @@ static void test_find(void **state)
         {"nx.example", MX_NO_DOMAIN, "nx.example"},
         {"fail.example", MX_TEMPORARY, "fail.example"},
         {"[192.0.2.9]", MX_OK, "192.0.2.9"},
-        {"not a domain", MX_NO_DOMAIN, "invalid"},
+        {"not a domain", MX_BAD_NAME, "invalid"},
     };
 
     (void)state;

@@ -362,6 +362,52 @@ static void test_crowd(void **state)
     rig_close(&r);
 }
 
+/* Servers that are silent fill what is on the way, and the line behind it; urgent questions
+ * are answered all the same. */
+static void test_urgent(void **state)
+{
+    enum { SILENT = 40, LIMIT = 16 };
+    static struct asked silent[SILENT];
+    struct asked urgent = {0}, hurried = {0};
+    struct dns_stats stats;
+    struct rig r;
+    char name[64];
+
+    (void)state;
+    if (!rig_open(&r, backend,
+                  &(struct dns_resolver_options){
+                      .servers = liar.servers, .inflight_max = LIMIT, .timeout_ms = 30000})) {
+        return;
+    }
+    memset(silent, 0, sizeof(silent));
+    for (int i = 0; i < SILENT; i++) {
+        snprintf(name, sizeof(name), "silent.n%d.example", i);
+        dns_ask(r.resolver, &silent[i].query, slice_cstr(name), DNS_A, asked_answered);
+    }
+    dns_resolver_stats(r.resolver, &stats);
+    assert_int_equal(stats.inflight, LIMIT - LIMIT / 8);
+    assert_int_equal(stats.queued, SILENT - (LIMIT - LIMIT / 8));
+    dns_ask(r.resolver, &urgent.query, SLICE("ok.example"), DNS_A, asked_answered);
+    assert_int_equal(urgent.calls, 0);
+    dns_hurry(&urgent.query);
+    dns_hurry(&urgent.query);
+    rig_await(&r, &urgent, 1);
+    assert_int_equal(urgent.answer->status, DNS_FOUND);
+    dns_hurry(&urgent.query); /* harmless by now */
+    /* One that joins a question in line takes it along. */
+    dns_ask(r.resolver, &hurried.query, SLICE("ok.other.example"), DNS_A, asked_answered);
+    dns_hurry(&hurried.query);
+    rig_await(&r, &hurried, 1);
+    dns_resolver_stats(r.resolver, &stats);
+    assert_int_equal(stats.inflight, LIMIT - LIMIT / 8);
+    dns_answer_unref(urgent.answer);
+    dns_answer_unref(hurried.answer);
+    rig_close(&r); /* forgets the silent ones, sent and in line */
+    for (int i = 0; i < SILENT; i++) {
+        assert_int_equal(silent[i].calls, 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -375,6 +421,7 @@ int main(void)
         cmocka_unit_test(test_close_in_mid_air),
         cmocka_unit_test(test_bursts),
         cmocka_unit_test(test_crowd),
+        cmocka_unit_test(test_urgent),
     };
     int failed;
 
