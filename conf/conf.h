@@ -58,15 +58,17 @@ union conf_address {
 };
 
 struct conf_queue {
-    const char *redis;           /* "embedded", "redis://…", "unix:…"; holds no password */
-    const char *password_file;   /* NULL: none */
-    const char *password;        /* read from the file; never print it */
-    const char *prefix;          /* of all key names */
-    uint32_t partitions;         /* 1 */
-    uint64_t max_memory;         /* bytes; 0: 90 % of Redis' maxmemory */
-    uint64_t max_jobs;           /* 0: unlimited */
-    bool single_node;            /* no other engine shares this queue */
-    const char *state_directory; /* NULL: $STATE_DIRECTORY, else ~/.local/share/volley */
+    const char *redis;         /* "embedded", "redis://…", ...; holds no password */
+    const char *password_file; /* NULL: none */
+    const char *password;      /* read from the file; never print it */
+    const char *sentinel_password_file;
+    const char *sentinel_password; /* read from the file; never print it */
+    const char *prefix;            /* of all key names */
+    uint32_t partitions;           /* 1 */
+    uint64_t max_memory;           /* bytes; 0: 90 % of Redis' maxmemory */
+    uint64_t max_jobs;             /* 0: unlimited */
+    bool single_node;              /* no other engine shares this queue */
+    const char *state_directory;   /* NULL: $STATE_DIRECTORY, else ~/.local/share/volley */
 };
 
 /* sources.<name>: an address to send from. */

@@ -124,57 +124,85 @@ void conf_put_text(struct buf *out, const struct conf_key *key, const void *fiel
     buf_puts(out, slice_cstr(*(const char *const *)field));
 }
 
-/* "host", "host:port" or "[IPv6]:port" with what may stand around them in a redis:// address. */
+/* "host", "host:port" or "[IPv6]:port". */
 static bool is_redis_host(struct slice text)
 {
-    struct slice rest = slice_of(text.ptr, slice_find(text, '/'));
     uint64_t port = 1;
-
-    rest = slice_find(rest, '@') < rest.len ? slice_from(rest, slice_find(rest, '@') + 1) : rest;
     size_t host =
-        rest.len > 0 && rest.ptr[0] == '[' ? slice_find(rest, ']') + 1 : slice_find(rest, ':');
-    if (host == 0 || host > rest.len) {
+        text.len > 0 && text.ptr[0] == '[' ? slice_find(text, ']') + 1 : slice_find(text, ':');
+
+    if (host == 0 || host > text.len || slice_find(text, ',') < text.len) {
         return false;
     }
-    if (host == rest.len) {
+    if (host == text.len) {
         return true;
     }
-    return rest.ptr[host] == ':' && slice_u64(slice_from(rest, host + 1), &port) == 0 &&
+    return text.ptr[host] == ':' && slice_u64(slice_from(text, host + 1), &port) == 0 &&
            port >= 1 && port <= 65535;
+}
+
+/* One of them, or several, with what may stand around them in an address. */
+static bool are_redis_hosts(struct slice text, bool several)
+{
+    struct slice rest = slice_of(text.ptr, slice_find(text, '?')), host;
+
+    rest.len = slice_find(rest, '/');
+    rest = slice_find(rest, '@') < rest.len ? slice_from(rest, slice_find(rest, '@') + 1) : rest;
+    if (!several) {
+        return is_redis_host(rest);
+    }
+    while (slice_next(&rest, ',', &host)) {
+        if (!is_redis_host(host)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* "user:password@" or "sentinel_password=". */
+static bool holds_password(struct slice text)
+{
+    static const char parameter[] = "sentinel_password=";
+    struct slice rest = slice_from(text, slice_find(text, '/'));
+    size_t at = slice_find(rest, '@');
+
+    if (at < rest.len && slice_find(slice_of(rest.ptr, at), ':') < at) {
+        return true;
+    }
+    return text.len > 0 && memmem(text.ptr, text.len, parameter, sizeof(parameter) - 1) != NULL;
 }
 
 /* The rest of the address is the queue's business; here is what people get wrong. */
 int conf_read_redis(struct conf_store *store, const struct conf_key *key, struct slice text,
                     void *field, const char **hint)
 {
-    static const struct slice known[] = {{"redis://", 8}, {"unix:", 5}};
-    static const struct slice later[] = {
-        {"rediss://", 9}, {"redis-sentinel://", 17}, {"redis-cluster://", 16}};
+    static const struct {
+        struct slice scheme;
+        bool net, several;
+    } known[] = {{{"redis://", 8}, true, false},
+                 {{"rediss://", 9}, true, false},
+                 {{"redis-sentinel://", 17}, true, true},
+                 {{"redis-cluster://", 16}, true, true},
+                 {{"unix:", 5}, false, false}};
 
     (void)key;
     /* Said first: a password must not be repeated in a message. */
-    if (slice_find(text, '@') < text.len) {
-        struct slice rest = slice_from(text, slice_find(text, '/'));
-        rest.len = slice_find(rest, '@');
-        if (slice_find(rest, ':') < rest.len) {
-            *hint = "must not hold the password; put it into a file and name that in "
-                    "queue.password_file";
-            return ERR_INVALID;
-        }
-    }
-    for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++) {
-        if (slice_starts(text, later[i])) {
-            return ERR_AGAIN;
-        }
-    }
-    if (slice_starts(text, known[0]) && !is_redis_host(slice_from(text, known[0].len))) {
-        *hint = "needs a host, host:port or [IPv6]:port (1 to 65535) behind redis://";
+    if (holds_password(text)) {
+        *hint = "must not hold the password; put it into a file and name that in "
+                "queue.password_file (for Sentinels: queue.sentinel_password_file)";
         return ERR_INVALID;
     }
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-        if (slice_starts(text, known[i]) && text.len > known[i].len && printable(text)) {
-            return keep_text(store, text, field);
+        struct slice rest = slice_from(text, known[i].scheme.len);
+        if (!slice_starts(text, known[i].scheme)) {
+            continue;
         }
+        if (known[i].net && !are_redis_hosts(rest, known[i].several)) {
+            *hint = "needs a host, host:port or [IPv6]:port (1 to 65535) behind ://; several with "
+                    "commas between for redis-sentinel:// and redis-cluster://";
+            return ERR_INVALID;
+        }
+        return rest.len > 0 && printable(text) ? keep_text(store, text, field) : ERR_INVALID;
     }
     return slice_eq(text, SLICE("embedded")) ? keep_text(store, text, field) : ERR_INVALID;
 }

@@ -34,13 +34,21 @@ static const struct conf_key queue_keys[] = {
      .kind = CONF_REDIS,
      IN(struct conf_queue, redis),
      .fallback = "embedded",
-     .help = "Where the queue is: `redis://HOST:PORT/DB`, `unix:/PATH`, or `embedded`: a private "
-             "`redis-server` in the state directory, for trying things out and small systems."},
+     .help =
+         "Where the queue is: `redis://HOST:PORT/DB`, `rediss://HOST:PORT/DB` (TLS), "
+         "`unix:/PATH`, `redis-sentinel://HOST:PORT,HOST:PORT/MASTER`, "
+         "`redis-cluster://HOST:PORT,HOST:PORT`, or `embedded`: a private `redis-server` in the "
+         "state directory, for trying things out and small systems."},
     {.name = "password_file",
      .kind = CONF_PATH,
      IN(struct conf_queue, password_file),
      .none = "none",
      .help = "File with the password for Redis, on one line."},
+    {.name = "sentinel_password_file",
+     .kind = CONF_PATH,
+     IN(struct conf_queue, sentinel_password_file),
+     .none = "none",
+     .help = "File with the password for the Sentinels, where they ask for one."},
     {.name = "prefix",
      .kind = CONF_NAME,
      IN(struct conf_queue, prefix),

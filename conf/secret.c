@@ -97,6 +97,10 @@ void conf_load_secrets(struct conf *conf, struct conf_problems *problems)
     if (conf->queue.password_file != NULL) {
         conf->queue.password = read_secret(conf, &conf->queue.password_file, problems);
     }
+    if (conf->queue.sentinel_password_file != NULL) {
+        conf->queue.sentinel_password =
+            read_secret(conf, &conf->queue.sentinel_password_file, problems);
+    }
     for (size_t i = 0; i < conf->routes.count; i++) {
         struct conf_route *route = &conf->routes.items[i];
         if (route->auth.password_file != NULL) {
@@ -115,6 +119,7 @@ static void wipe(const char *secret)
 void conf_wipe_secrets(struct conf *conf)
 {
     wipe(conf->queue.password);
+    wipe(conf->queue.sentinel_password);
     for (size_t i = 0; i < conf->routes.count; i++) {
         wipe(conf->routes.items[i].auth.password);
     }

@@ -1,6 +1,10 @@
 /*
  * redis.h - one asynchronous connection to Redis on an engine/io loop.
  *
+ * It leads to the master that holds the keys of one partition: of a single Redis, of what
+ * Sentinels watch, or of a Cluster.  Who that is is asked anew for each connection; an answer
+ * that says "not here" (MOVED, READONLY) breaks it like any other fault.
+ *
  * Commands go out in order and are answered in order.  What is queued during one tick leaves
  * in one write; one write is in flight while the next is gathered.  The connection is made
  * at once and made again for ever, with back-off, until redis_close().
@@ -15,27 +19,13 @@
 
 #include "engine/base/buf.h"
 #include "engine/io/io.h"
+#include "queue/redis_url.h"
 #include "queue/resp.h"
 
-enum { REDIS_TIMEOUT_US = 30 * 1000 * 1000 }; /* for a command that names none */
-
-/* Where Redis is, and as whom we come. */
-struct redis_url {
-    char *host; /* or NULL: `path` */
-    char *path; /* of a unix socket */
-    char *user; /* NULL: the default user */
-    char *password;
-    unsigned port;
-    unsigned db;
+enum {
+    REDIS_TIMEOUT_US = 30 * 1000 * 1000, /* for a command that names none */
+    REDIS_PATIENCE_US = 2 * 1000 * 1000,
 };
-
-/* "redis://[user:pass@]host[:port][/db]", "unix:/path[?db=n]", or a path that starts with
- * "/".  0, or ERR_INVALID with a sentence about it appended to *why. */
-int redis_url_parse(struct redis_url *url, struct slice text, struct buf *why);
-void redis_url_copy(struct redis_url *to, const struct redis_url *from);
-void redis_url_fini(struct redis_url *url);
-/* For people and logs: never with the password. */
-void redis_url_put(struct buf *b, const struct redis_url *url);
 
 struct redis;
 
@@ -56,7 +46,13 @@ struct redis *redis_new(struct io *io, const struct redis_url *url, const struct
 void redis_close(struct redis *r); /* pending commands fail with ERR_CANCELED; on_closed follows */
 bool redis_up(const struct redis *r);
 size_t redis_pending(const struct redis *r); /* commands that wait for an answer */
-/* Breaks the connection and makes it again (a READONLY answer, a broken invariant). */
+/* How long an answer may take before it is asked whether another one is the master by now
+ * (Sentinel and Cluster); REDIS_PATIENCE_US unless said, more for commands that block. */
+void redis_set_patience(struct redis *r, int64_t patience_us);
+/* Where it leads to, while it is up; NULL for a unix socket. */
+const struct place *redis_place(const struct redis *r);
+const struct redis_url *redis_address(const struct redis *r); /* as given */
+/* Breaks the connection and makes it again (a broken invariant). */
 void redis_reset(struct redis *r, int err, const char *why);
 
 /* Gives a command; asserts that the connection is up.  `timeout_us` 0 takes

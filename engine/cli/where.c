@@ -30,8 +30,10 @@ int where_redis(const struct conf *conf, const char *override, struct redis_url 
         return embedded_where(conf, url, why);
     }
     int err = redis_url_parse(url, slice_cstr(text), why);
-    if (err == 0 && override == NULL && conf->queue.password != NULL && url->password == NULL) {
-        url->password = mem_dup(conf->queue.password, strlen(conf->queue.password));
+    bool own = override == NULL; /* passwords of the file are for the Redis of the file */
+    if (err == 0) {
+        err = redis_url_open(url, own ? conf->queue.password : NULL,
+                             own ? conf->queue.sentinel_password : NULL, why);
     }
     return err;
 }

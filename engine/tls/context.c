@@ -108,15 +108,15 @@ static EVP_PKEY *key_read(struct slice pem)
     return key;
 }
 
-struct tls_context *tls_context_new_server(struct slice chain_pem, struct slice key_pem,
-                                           struct buf *error)
+int tls_context_set_certificate(struct tls_context *ctx, struct slice chain_pem,
+                                struct slice key_pem, struct buf *error)
 {
-    struct tls_context *ctx = context_new(true);
     CRYPTO_BUFFER *chain[CHAIN_MAX];
     size_t count = 0;
     EVP_PKEY *key = NULL;
     bool ok = false;
 
+    ERR_clear_error();
     if (chain_pem.len <= INT_MAX && key_pem.len <= INT_MAX) {
         count = chain_read(chain_pem, chain);
         key = key_read(key_pem);
@@ -134,13 +134,23 @@ struct tls_context *tls_context_new_server(struct slice chain_pem, struct slice 
                                  : "the certificate and the private key do not fit",
                    text[0] != '\0' ? ": " : "", text);
         ERR_clear_error();
-        tls_context_free(ctx);
-        ctx = NULL;
     }
     for (size_t i = 0; i < count; i++) {
         CRYPTO_BUFFER_free(chain[i]);
     }
     EVP_PKEY_free(key);
+    return ok ? 0 : ERR_INVALID;
+}
+
+struct tls_context *tls_context_new_server(struct slice chain_pem, struct slice key_pem,
+                                           struct buf *error)
+{
+    struct tls_context *ctx = context_new(true);
+
+    if (tls_context_set_certificate(ctx, chain_pem, key_pem, error) != 0) {
+        tls_context_free(ctx);
+        ctx = NULL;
+    }
     return ctx;
 }
 

@@ -60,6 +60,11 @@ struct tls_client_options {
 
 struct tls_context *tls_context_new_client(const struct tls_client_options *options);
 
+/* A client's own certificate, for servers that ask for one: PEM chain and key.  0, or
+ * ERR_INVALID with a text in *error. */
+int tls_context_set_certificate(struct tls_context *ctx, struct slice chain_pem,
+                                struct slice key_pem, struct buf *error);
+
 /* A server (the sink, tests) with a PEM chain and key.  NULL with a text in *error. */
 struct tls_context *tls_context_new_server(struct slice chain_pem, struct slice key_pem,
                                            struct buf *error);

@@ -60,10 +60,10 @@ static int open_redis(struct engine *e, struct buf *why)
     int err;
 
     if (strcmp(e->conf->queue.redis, "embedded") != 0) {
-        const char *password = e->conf->queue.password;
         err = redis_url_parse(&e->url, slice_cstr(e->conf->queue.redis), why);
-        if (err == 0 && password != NULL && e->url.password == NULL) {
-            e->url.password = mem_dup(password, strlen(password));
+        if (err == 0) {
+            err = redis_url_open(&e->url, e->conf->queue.password, e->conf->queue.sentinel_password,
+                                 why);
         }
         return err;
     }

@@ -221,7 +221,10 @@ static void test_problems(void **state)
         {"limits: {tenants: {a: {rate: 1/s}}}", "limits.tenants is not in this version yet"},
         {"dkim: []", "t.yaml:1:1: dkim is not in this version yet; leave it out"},
         {"queue: {partitions: 2}", "is not in this version yet; it must be 1"},
-        {"queue: {redis: \"rediss://h\"}", "queue.redis is \"rediss://h\", which is not in this"},
+        {"queue: {redis: \"rediss://\"}", "needs a host, host:port"},
+        {"queue: {redis: \"redis://a,b\"}", "needs a host, host:port"},
+        {"queue: {redis: \"redis-sentinel://a:1,b:x/m\"}", "needs a host, host:port"},
+        {"queue: {redis: \"redis-cluster://a:1,\"}", "needs a host, host:port"},
         {"queue: {redis: ftp}", "it must be where Redis is, such as embedded"},
         {"queue: {prefix: \"a b\"}", "a name of letters, digits, dots, dashes and underscores"},
         {"queue: {prefix: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa}", "at most 32"},
@@ -287,8 +290,44 @@ static void test_a_password_is_not_repeated(void **state)
     buf_terminate(&out);
     assert_non_null(strstr(out.ptr, "queue.password_file"));
     assert_null(strstr(out.ptr, "sesame"));
+    conf_problems_fini(&problems);
+    buf_reset(&out);
+    assert_null(conf_load_bytes(
+        "t.yaml", SLICE("queue: {redis: \"redis-sentinel://h/m?sentinel_password=sesame\"}"), "h.e",
+        &problems));
+    conf_problems_put(&out, &problems);
+    buf_terminate(&out);
+    assert_non_null(strstr(out.ptr, "queue.sentinel_password_file"));
+    assert_null(strstr(out.ptr, "sesame"));
     buf_fini(&out);
     conf_problems_fini(&problems);
+}
+
+static void test_addresses_of_redis(void **state)
+{
+    static const char *const rows[] = {
+        "redis://db",
+        "redis://joe@db:1/2",
+        "rediss://db:6380/0?ca=/etc/ca.pem&name=redis.example.com",
+        "redis-sentinel://a:26379,b,[::1]:26380/mymaster/3",
+        "redis-sentinel://joe@a/m?sentinel_user=watch&tls=on",
+        "redis-cluster://a:7000,b:7001?tls=on&ca=/x",
+        "unix:/run/redis.sock",
+        "embedded",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct conf_problems problems;
+        struct buf text = BUF_EMPTY;
+        buf_printf(&text, "queue: {redis: \"%s\"}", rows[i]);
+        struct conf *conf = conf_load_bytes("t.yaml", buf_slice(&text), "h.e", &problems);
+        assert_non_null(conf);
+        assert_string_equal(conf->queue.redis, rows[i]);
+        conf_unref(conf);
+        conf_problems_fini(&problems);
+        buf_fini(&text);
+    }
 }
 
 /* All of them in one run, from the top of the file, and the count of the rest. */
@@ -458,6 +497,7 @@ int main(void)
         cmocka_unit_test(test_shorthands),
         cmocka_unit_test(test_problems),
         cmocka_unit_test(test_a_password_is_not_repeated),
+        cmocka_unit_test(test_addresses_of_redis),
         cmocka_unit_test(test_many_problems),
         cmocka_unit_test(test_secrets),
         cmocka_unit_test(test_files),

@@ -51,11 +51,11 @@ static void test_urls(void **state)
         assert_int_equal(redis_url_parse(&url, slice_cstr(rows[i].text), &b), 0);
         redis_url_copy(&again, &url);
         redis_url_fini(&url);
-        assert_text(again.host, rows[i].host);
+        assert_text(again.seed_count > 0 ? again.seed[0].host : NULL, rows[i].host);
         assert_text(again.path, rows[i].path);
         assert_text(again.user, rows[i].user);
         assert_text(again.password, rows[i].password);
-        assert_int_equal(again.port, rows[i].port);
+        assert_int_equal(again.seed_count > 0 ? again.seed[0].port : 0, rows[i].port);
         assert_int_equal(again.db, rows[i].db);
         redis_url_put(&b, &again);
         buf_terminate(&b);
@@ -71,7 +71,27 @@ static void test_urls_refused(void **state)
         "",
         "localhost:6379",
         "http://x",
-        "rediss://db",
+        "rediss://",
+        "redis://a,b",
+        "redis://::1",
+        "redis://db?ca=/x",
+        "rediss://db?tls=on",
+        "rediss://db?ca",
+        "rediss://db?ca=",
+        "rediss://db?ca=/a&ca=/b",
+        "rediss://db?ca=%zz",
+        "rediss://db?colour=blue",
+        "rediss://db?sentinel_user=x",
+        "redis-sentinel://a",
+        "redis-sentinel://a/",
+        "redis-sentinel://a//1",
+        "redis-sentinel://a,/m",
+        "redis-sentinel://a/m/x",
+        "redis-sentinel://a/m?ca=/x",
+        "redis-cluster://",
+        "redis-cluster://a,,b",
+        "redis-cluster://a/1",
+        "redis-cluster://a?sentinel_user=x",
         "redis://",
         "redis://:6379",
         "redis://db:0",
@@ -79,7 +99,7 @@ static void test_urls_refused(void **state)
         "redis://db:x",
         "redis://db/x",
         "redis://db/9999",
-        "redis://user@db",
+        "redis://@db",
         "redis://u:%zz@db",
         "redis://u:%00@db",
         "redis://u:%4@db",
@@ -103,6 +123,88 @@ static void test_urls_refused(void **state)
         assert_true(slice_starts(buf_slice(&why), SLICE("queue.redis: ")));
         buf_fini(&why);
     }
+}
+
+static void test_urls_of_many(void **state)
+{
+    static const struct {
+        const char *text, *shown, *master;
+        enum redis_kind kind;
+        size_t seeds;
+        bool tls;
+    } rows[] = {
+        {"redis-sentinel://joe:pw@a,b:5,[::1]/my%20master/2",
+         "redis-sentinel://a:26379,b:5,[::1]:26379/my master/2", "my master", REDIS_SENTINEL, 3,
+         false},
+        {"redis-sentinel://a/m?tls=on&ca=/ca.pem&sentinel_user=w&sentinel_password=x%26y",
+         "redis-sentinel://a:26379/m", "m", REDIS_SENTINEL, 1, true},
+        {"redis-cluster://a:7000, b", "redis-cluster://a:7000,b:6379", NULL, REDIS_CLUSTER, 2,
+         false},
+        {"redis-cluster://a/0", "redis-cluster://a:6379", NULL, REDIS_CLUSTER, 1, false},
+        {"rediss://:pw@db?name=redis.example.com", "rediss://db:6379", NULL, REDIS_SINGLE, 1, true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct redis_url url, again;
+        struct buf b = BUF_EMPTY;
+        assert_int_equal(redis_url_parse(&url, slice_cstr(rows[i].text), &b), 0);
+        redis_url_copy(&again, &url);
+        redis_url_fini(&url);
+        assert_int_equal(again.kind, rows[i].kind);
+        assert_int_equal(again.seed_count, rows[i].seeds);
+        assert_int_equal(again.tls, rows[i].tls);
+        assert_text(again.master, rows[i].master);
+        if (i == 1) {
+            assert_text(again.files.ca, "/ca.pem");
+            assert_text(again.sentinel_user, "w");
+            assert_text(again.sentinel_password, "x&y");
+        }
+        redis_url_put(&b, &again);
+        buf_terminate(&b);
+        assert_string_equal(b.ptr, rows[i].shown);
+        buf_fini(&b);
+        redis_url_fini(&again);
+    }
+}
+
+/* What the configuration adds to an address, and what has to be there by then. */
+static void test_url_open(void **state)
+{
+    static const struct {
+        const char *text, *why;
+    } rows[] = {
+        {"redis://joe@db", "user joe has no password; name its file in queue.password_file"},
+        {"redis-sentinel://a/m?sentinel_user=w", "queue.sentinel_password_file"},
+        {"rediss://db?ca=/no/such.pem", "/no/such.pem"},
+        {"rediss://db?cert=/a", "`cert` and `key` go together"},
+        {"rediss://db?cert=/no/such.pem&key=/b", "certificate /no/such.pem"},
+        {"redis-cluster://db?tls=on&ca=/dev/null", "/dev/null"},
+    };
+    struct redis_url url;
+    struct buf why = BUF_EMPTY;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        assert_int_equal(redis_url_parse(&url, slice_cstr(rows[i].text), &why), 0);
+        assert_int_equal(redis_url_open(&url, NULL, NULL, &why), ERR_INVALID);
+        buf_terminate(&why);
+        if (strstr(why.ptr, rows[i].why) == NULL) {
+            fail_msg("%s: %s", rows[i].text, why.ptr);
+        }
+        buf_fini(&why);
+        redis_url_fini(&url);
+    }
+    assert_int_equal(redis_url_parse(&url, SLICE("redis-sentinel://joe@a/m"), &why), 0);
+    assert_int_equal(redis_url_open(&url, "one", "two", &why), 0);
+    assert_text(url.password, "one");
+    assert_text(url.sentinel_password, "two");
+    redis_url_fini(&url);
+    assert_int_equal(redis_url_parse(&url, SLICE("redis://:own@a"), &why), 0);
+    assert_int_equal(redis_url_open(&url, "one", NULL, &why), 0);
+    assert_text(url.password, "own");
+    redis_url_fini(&url);
+    buf_fini(&why);
 }
 
 static void test_keys(void **state)
@@ -185,10 +287,9 @@ static void test_list_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_urls),
-        cmocka_unit_test(test_urls_refused),
-        cmocka_unit_test(test_keys),
-        cmocka_unit_test(test_list_names),
+        cmocka_unit_test(test_urls),         cmocka_unit_test(test_urls_refused),
+        cmocka_unit_test(test_urls_of_many), cmocka_unit_test(test_url_open),
+        cmocka_unit_test(test_keys),         cmocka_unit_test(test_list_names),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

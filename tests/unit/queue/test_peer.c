@@ -238,8 +238,7 @@ static void old_redis(struct io *io)
 
     fake_init(&f);
     /* Without a lookup the node's connection comes before the one for its doorbell. */
-    mem_free(f.url.host);
-    f.url.host = mem_dup("127.0.0.1", 9);
+    assert_int_equal(place_set(&f.url.seed[0], SLICE("127.0.0.1"), f.url.seed[0].port), 0);
     struct node_options options = {.io = io,
                                    .url = &f.url,
                                    .prefix = SLICE("volley"),
