@@ -139,6 +139,11 @@ struct conf_events {
     int attempts;      /* enum conf_attempts */
 };
 
+struct conf_suppress {
+    bool bad_mailbox; /* put recipients that do not exist on the list */
+    int64_t expires;  /* microseconds; 0: never */
+};
+
 /* Microseconds, each for one reply or one step. */
 struct conf_timeouts {
     int64_t connect, banner, ehlo, tls, auth, mail, rcpt, data, body, dot, quit, idle;
@@ -159,6 +164,7 @@ struct conf {
     int tls_level;             /* enum conf_tls_level */
     struct conf_sink sink;
     struct conf_events events;
+    struct conf_suppress suppress;
     int log_level;                                /* enum log_level */
     CONF_ARRAY(struct conf_endpoint) dns_servers; /* empty: those of /etc/resolv.conf */
     int dns_families;                             /* enum conf_families */

@@ -431,6 +431,24 @@ static const struct conf_key events_keys[] = {
     {.name = NULL},
 };
 
+static const struct conf_key suppress_keys[] = {
+    {.name = "bad_mailbox",
+     .kind = CONF_BOOL,
+     IN(struct conf_suppress, bad_mailbox),
+     .fallback = "off",
+     .help = "Put a recipient on the list of its tenant when a server says for good that there is "
+             "no such mailbox; nothing else ever does."},
+    {.name = "expires",
+     .kind = CONF_DURATION,
+     IN(struct conf_suppress, expires),
+     .fallback = "never",
+     .min = H,
+     .max = 3650 * DAY,
+     .words = "never",
+     .help = "How long such a recipient stays there."},
+    {.name = NULL},
+};
+
 static const struct conf_key log_keys[] = {
     {.name = "level",
      .kind = CONF_WORD,
@@ -551,6 +569,11 @@ const struct conf_key conf_schema[] = {
      IN(struct conf, events),
      .keys = events_keys,
      .help = "What became of every recipient."},
+    {.name = "suppress",
+     .kind = CONF_GROUP,
+     IN(struct conf, suppress),
+     .keys = suppress_keys,
+     .help = "The suppression list: who gets no mail."},
     {.name = "log",
      .kind = CONF_GROUP,
      .keys = log_keys,

@@ -97,8 +97,8 @@ end
 return {
     submit = submit, submit_batch = submit_batch, submit_part = submit_part, store = store,
     order = order_place, resume = order_lift, orders = order_list,
-    suppress_add = suppress_add, suppress_remove = suppress_remove, suppress_find = suppress_find,
-    suppress_list = suppress_list, suppress_tenants = suppress_tenants,
+    suppress_add = suppress.add, suppress_remove = suppress.remove, suppress_find = suppress.find,
+    suppress_list = suppress.list, suppress_tenants = suppress.tenants,
 }
 end -- of body()
 

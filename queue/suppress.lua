@@ -12,6 +12,10 @@
 -- An address is kept in lower case, and engines look for it so.  Its entries are lines of
 -- scope, reason, since and expiry (unix seconds, 0: never) with tabs between; one for each scope.
 
+local suppress = {}
+
+do -- so that these names end here: Lua has room for 200 locals in a function, and body() is one
+
 local SUPPRESS_MAX = 500        -- addresses in a call
 local SUPPRESS_SCOPES_MAX = 100 -- of an address, beside all
 local SUPPRESS_SWEEP = 20       -- addresses that have ended which an addition clears away
@@ -210,7 +214,7 @@ end
 
 -- KEYS meta of the list; ARGV [tenant T] [scope S] [reason R] [since TIME] [expires E] to A ...
 -- Answers how many entries are new or last longer than before.
-local function suppress_add(keys, args)
+function suppress.add(keys, args)
     local base, fault = suppress_base(keys)
     local rows
     if base then
@@ -257,7 +261,7 @@ end
 
 -- KEYS meta of the list; ARGV [tenant T] [scope S] to A ...  Without scope: all of an address.
 -- Answers how many entries are gone.
-local function suppress_remove(keys, args)
+function suppress.remove(keys, args)
     local base, fault = suppress_base(keys)
     local rows
     if base then
@@ -295,7 +299,7 @@ end
 
 -- KEYS meta of the list; ARGV [tenant T] to A ...  Every entry that concerns an address: of the
 -- tenant and of *, or of all tenants when none is given.
-local function suppress_find(keys, args)
+function suppress.find(keys, args)
     local base, fault = suppress_base(keys)
     local rows
     if base then
@@ -325,7 +329,7 @@ end
 
 -- KEYS meta of the list; ARGV tenant, cursor (0 at the start), about how many addresses.
 -- Answers the next cursor (0: that was all) and entries as suppress_find has them.
-local function suppress_list(keys, args)
+function suppress.list(keys, args)
     local base, fault = suppress_base(keys)
     local tenant
     if base then
@@ -349,7 +353,7 @@ end
 
 -- KEYS meta of the list; ARGV cursor (0 at the start).  Answers the next cursor, then tenant and
 -- number of its addresses by turns (those whose time is over may be counted).
-local function suppress_tenants(keys, args)
+function suppress.tenants(keys, args)
     local base, fault = suppress_base(keys)
     if base and not find(args[1] or '', '^%d+$') then
         fault = bad('cursor', 'is 0 at the start, then what the call before answered')
@@ -365,3 +369,5 @@ local function suppress_tenants(keys, args)
     end
     return reply
 end
+
+end -- of do

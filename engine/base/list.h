@@ -72,6 +72,12 @@ static inline struct list *list_first(struct list *head)
     return list_empty(head) ? NULL : head->next;
 }
 
+/* The last node, or NULL when the list is empty. */
+static inline struct list *list_last(struct list *head)
+{
+    return list_empty(head) ? NULL : head->prev;
+}
+
 #define LIST_EACH(node, head) \
     for (struct list *node = (head)->next; node != (head); node = node->next)
 

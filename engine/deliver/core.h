@@ -49,6 +49,12 @@ struct deliver {
     struct list letter_order; /* least recently used first */
     size_t letter_bytes;
 
+    /* suppression.c */
+    struct suppress *suppress;
+    struct list unchecked; /* jobs to be asked for */
+    struct list checks;    /* questions under way */
+    int64_t unchecked_not_before_us;
+
     /* site.c, pump.c */
     struct map sites;
     struct list runnable;   /* paths to pump at the end of the tick */

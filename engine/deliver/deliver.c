@@ -15,6 +15,7 @@
 #include "engine/deliver/local.h"
 #include "engine/deliver/outcome.h"
 #include "engine/deliver/pump.h"
+#include "engine/deliver/suppression.h"
 #include "engine/deliver/transaction.h"
 
 #include <stdlib.h>
@@ -213,6 +214,8 @@ static void init_lists(struct deliver *d)
     list_init(&d->list_order);
     list_init(&d->domain_order);
     list_init(&d->letter_order);
+    list_init(&d->unchecked);
+    list_init(&d->checks);
     list_init(&d->runnable);
     list_init(&d->idle_paths);
     list_init(&d->unflushed);
@@ -269,6 +272,7 @@ struct deliver *deliver_new(const struct deliver_options *options, struct buf *w
         return NULL;
     }
     d->open_parts++;
+    suppression_open(d);
     wheel_arm(io_wheel(d->o.io), &d->reap_timer, deliver_now(d) + reap_every_us);
     return d;
 }
@@ -318,6 +322,7 @@ void deliver_part_closed(struct deliver *d)
             mx_finder_free(d->finder);
             dns_resolver_close(d->resolver, on_resolver_closed, d);
         }
+        suppress_close(d->suppress);
         queue_close(d->queue, queue_drain_us);
         return;
     }
@@ -338,6 +343,7 @@ void deliver_close(struct deliver *d, int64_t drain_us)
     MAP_EACH (node, &d->sites) {
         route_close(CONTAINER_OF(node, struct site, node));
     }
+    suppression_return(d);
     letters_return(d);
     pump_return_all(d);
     wheel_arm(io_wheel(d->o.io), &d->drain_timer, deliver_now(d) + drain_us);
@@ -411,6 +417,7 @@ int64_t deliver_tick(struct deliver *d)
     rate_roll(d);
     pump_runnable(d);
     intake_claim(d);
+    suppression_flush(d);
     LIST_EACH_SAFE (link, &d->unflushed) {
         conn_flush(CONTAINER_OF(link, struct conn, flush_link));
     }

@@ -24,7 +24,8 @@ struct deliver;
 
 /* Counted since the start; read from any thread. */
 struct deliver_stats {
-    _Atomic uint64_t claimed, delivered, deferred, bounced, expired, ambiguous, parked, returned;
+    _Atomic uint64_t claimed, delivered, deferred, bounced, expired, suppressed, ambiguous, parked,
+        returned;
     _Atomic uint64_t connections, connects, bytes;
     _Atomic uint64_t jobs; /* in memory now */
 };

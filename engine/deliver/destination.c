@@ -17,6 +17,7 @@
 #include "engine/deliver/core.h"
 #include "engine/deliver/local.h"
 #include "engine/deliver/outcome.h"
+#include "engine/deliver/suppression.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -168,7 +169,13 @@ _Static_assert((int)CONF_TLS_NONE == (int)SMTP_TLS_NONE && (int)CONF_TLS_MAY == 
 void destination_arrive(struct deliver *d, struct job *j, struct site *s,
                         const struct conf_source *source)
 {
-    letters_attach(d, j, site_path(s, source, tls_level(d, j, s->route)));
+    struct path *p = site_path(s, source, tls_level(d, j, s->route));
+
+    if (suppression_fresh(d, j)) {
+        letters_attach(d, j, p);
+    } else {
+        suppression_check(d, j, p);
+    }
 }
 
 static void site_set_sink(struct deliver *d, struct site *s, struct slice name)

@@ -12,6 +12,7 @@
 #include "engine/base/mailbox.h"
 #include "engine/deliver/lane.h"
 #include "queue/queue.h"
+#include "queue/suppress.h"
 
 struct path;
 struct stored;
@@ -29,6 +30,10 @@ struct job {
     bool sending;             /* it belongs to a transaction */
     bool lost;                /* no longer ours (queue_ops.on_lost) */
     bool held;                /* `hold` is in the queue's table */
+    /* suppression.c */
+    struct suppress_mark checked;
+    struct path *check_path; /* while the answer is awaited */
+    uint8_t check_number;    /* in the question */
     char bytes[];
 };
 

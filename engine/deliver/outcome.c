@@ -10,6 +10,7 @@
 #include "engine/deliver/event.h"
 #include "engine/deliver/letters.h"
 #include "engine/deliver/retry.h"
+#include "engine/deliver/suppression.h"
 #include "engine/deliver/transaction.h"
 
 #include <errno.h>
@@ -226,6 +227,9 @@ void outcome_of(struct deliver *d, struct job *j, const struct transaction *t, s
     case SMTP_REJECTED:
         e.type = "bounced";
         DELIVER_COUNT(d, bounced, 1);
+        if (rcpt->failure == SMTP_FAILURE_BAD_MAILBOX) {
+            suppression_learn(d, j, rcpt->code, e.enhanced, e.text);
+        }
         end_done(d, j, &e);
         break;
     case SMTP_AMBIGUOUS:
@@ -280,6 +284,31 @@ bool outcome_expire(struct deliver *d, struct job *j)
     DELIVER_COUNT(d, expired, 1);
     end_done(d, j, &e);
     return true;
+}
+
+void outcome_suppress(struct deliver *d, struct job *j, struct slice scope, struct slice reason)
+{
+    struct event_pair pairs[PAIRS_MAX];
+    struct buf text = BUF_EMPTY;
+    struct event e;
+
+    if (forget_lost(d, j)) {
+        return;
+    }
+    event_of_job(d, j, &e, pairs);
+    e.type = "suppressed";
+    e.attempt++; /* as above */
+    BUF_LIT(&text, "on the suppression list (");
+    buf_puts(&text, scope);
+    BUF_LIT(&text, ")");
+    if (reason.len > 0) {
+        BUF_LIT(&text, ": ");
+        buf_puts(&text, reason);
+    }
+    e.text = buf_slice(&text);
+    DELIVER_COUNT(d, suppressed, 1);
+    end_done(d, j, &e);
+    buf_fini(&text);
 }
 
 void outcome_postpone(struct deliver *d, struct job *j, int64_t wait_us)

@@ -24,6 +24,9 @@ void outcome_bounce(struct deliver *d, struct job *j, enum smtp_stage stage,
 /* Its time is over: `expired`.  True when that was so and the job is gone. */
 bool outcome_expire(struct deliver *d, struct job *j);
 
+/* It is on the suppression list: `suppressed`. */
+void outcome_suppress(struct deliver *d, struct job *j, struct slice scope, struct slice reason);
+
 /* Comes back after wait_us (never behind its expiry); no attempt is counted, no event is
  * written: the trouble was not its own. */
 void outcome_postpone(struct deliver *d, struct job *j, int64_t wait_us);

@@ -10,6 +10,7 @@
 #include "engine/deliver/core.h"
 #include "engine/deliver/letters.h"
 #include "engine/deliver/outcome.h"
+#include "engine/deliver/suppression.h"
 #include "engine/dns/idna.h"
 #include "engine/smtp/address.h"
 
@@ -250,6 +251,10 @@ struct transaction *transaction_take(struct path *p)
         if (outcome_expire(d, j)) {
             continue;
         }
+        if (!suppression_fresh(d, j)) {
+            suppression_check(d, j, p);
+            continue;
+        }
         size_t rcpts = letter_is_personal(j->stored->letter) ? 1 : rcpts_max(p);
         struct transaction *t = transaction_new(d, rcpts);
         /* Reserved at once: slices into it must not move while it grows. */
@@ -304,7 +309,7 @@ void transaction_fill(struct transaction *t, struct path *p)
     while (t->count < t->cap && t->count < rcpts_max(p)) {
         struct list *link = list_first(&p->lane[job_lane(first)]);
         struct job *j = link != NULL ? CONTAINER_OF(link, struct job, link) : NULL;
-        if (j == NULL || !shareable(first, j) || !text_fits(t, j) ||
+        if (j == NULL || !shareable(first, j) || !text_fits(t, j) || !suppression_fresh(d, j) ||
             !limiter_send(row, PATH_SCOPES, 1, 0, deliver_now(d)).go) {
             return;
         }

@@ -1,5 +1,5 @@
 /*
- * idna.c - U-labels to A-labels, by libidn2.
+ * idna.c - U-labels to A-labels and back, by libidn2.
  *
  * Almost every domain is plain ASCII and never reaches the library.
  */
@@ -46,6 +46,25 @@ int idna_to_ascii(struct slice domain, struct buf *out)
     if (rc == IDN2_OK) {
         err = ascii_put(slice_cstr((const char *)ascii), out);
         idn2_free(ascii);
+    }
+    mem_free(text);
+    return err;
+}
+
+int idna_to_unicode(struct slice domain, struct buf *out)
+{
+    char *text, *unicode = NULL;
+    int err = ERR_INVALID;
+
+    if (!utf8_is_ascii(domain) || !dns_name_valid(domain)) {
+        return ERR_INVALID;
+    }
+    text = slice_dup(domain);
+    slice_lower(text, domain);
+    if (idn2_to_unicode_8z8z(text, &unicode, 0) == IDN2_OK) {
+        buf_puts(out, slice_cstr(unicode));
+        idn2_free(unicode);
+        err = 0;
     }
     mem_free(text);
     return err;

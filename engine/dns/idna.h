@@ -10,4 +10,8 @@
  * domain, without final dot.  0, or ERR_INVALID when it is no domain name. */
 int idna_to_ascii(struct slice domain, struct buf *out);
 
+/* Appends the lower-case U-label form of an ASCII domain that has A-labels.  0, or ERR_INVALID
+ * when there is none. */
+int idna_to_unicode(struct slice domain, struct buf *out);
+
 #endif

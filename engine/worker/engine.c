@@ -172,7 +172,7 @@ static int start_workers(struct engine *e)
 /* ---- running ---- */
 
 struct totals {
-    uint64_t delivered, deferred, bounced, expired, jobs, connections;
+    uint64_t delivered, deferred, bounced, expired, suppressed, jobs, connections;
 };
 
 static void report(struct engine *e, struct totals *last)
@@ -186,19 +186,20 @@ static void report(struct engine *e, struct totals *last)
         t.deferred += atomic_load(&s->deferred);
         t.bounced += atomic_load(&s->bounced);
         t.expired += atomic_load(&s->expired);
+        t.suppressed += atomic_load(&s->suppressed);
         t.jobs += atomic_load(&s->jobs);
         t.connections += atomic_load(&s->connections);
     }
-    if (t.delivered + t.deferred + t.bounced + t.expired !=
-        last->delivered + last->deferred + last->bounced + last->expired) {
-        log_info(
-            "last %d s: %llu delivered, %llu deferred, %llu bounced, %llu expired; %llu jobs in "
-            "hand, %llu connections",
-            REPORT_EVERY_S, (unsigned long long)(t.delivered - last->delivered),
-            (unsigned long long)(t.deferred - last->deferred),
-            (unsigned long long)(t.bounced - last->bounced),
-            (unsigned long long)(t.expired - last->expired), (unsigned long long)t.jobs,
-            (unsigned long long)t.connections);
+    if (t.delivered + t.deferred + t.bounced + t.expired + t.suppressed !=
+        last->delivered + last->deferred + last->bounced + last->expired + last->suppressed) {
+        log_info("last %d s: %llu delivered, %llu deferred, %llu bounced, %llu expired, "
+                 "%llu suppressed; %llu jobs in hand, %llu connections",
+                 REPORT_EVERY_S, (unsigned long long)(t.delivered - last->delivered),
+                 (unsigned long long)(t.deferred - last->deferred),
+                 (unsigned long long)(t.bounced - last->bounced),
+                 (unsigned long long)(t.expired - last->expired),
+                 (unsigned long long)(t.suppressed - last->suppressed), (unsigned long long)t.jobs,
+                 (unsigned long long)t.connections);
     }
     *last = t;
 }

@@ -62,9 +62,36 @@ static void test_idna(void **state)
     buf_fini(&out);
 }
 
+static void test_unicode(void **state)
+{
+    static const struct {
+        struct slice in;
+        const char *out; /* NULL: refused */
+    } rows[] = {
+        {SLICE("xn--bcher-kva.example"), "b\xc3\xbc"
+                                         "cher.example"},
+        {SLICE("XN--BCHER-KVA.example"), "b\xc3\xbc"
+                                         "cher.example"},
+        {SLICE("xn--bcher-kva..example"), NULL},
+        {SLICE("b\xc3\xbc"
+               "cher.example"),
+         NULL},
+        {SLICE(""), NULL},
+    };
+    struct buf out = BUF_EMPTY;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        buf_reset(&out);
+        assert_int_equal(idna_to_unicode(rows[i].in, &out) == 0, rows[i].out != NULL);
+        assert_slice(buf_slice(&out), rows[i].out != NULL ? rows[i].out : "");
+    }
+    buf_fini(&out);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_idna)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_idna), cmocka_unit_test(test_unicode)};
 
     return cmocka_run_group_tests_name("dns/idna", tests, NULL, NULL);
 }
