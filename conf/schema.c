@@ -84,6 +84,13 @@ static const struct conf_key queue_keys[] = {
      IN(struct conf_queue, single_node),
      .fallback = "false",
      .help = "No other engine ever uses this queue: sending goes on while Redis is away."},
+    {.name = "journal",
+     .kind = CONF_BOOL,
+     IN(struct conf_queue, journal),
+     .fallback = "true",
+     .help =
+         "Note in the state directory what is on the wire and what was replied, so that after a "
+         "crash only letters without a reply are sent again, if `ambiguous` says so."},
     {.name = "state_directory",
      .kind = CONF_PATH,
      IN(struct conf_queue, state_directory),

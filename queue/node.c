@@ -14,6 +14,7 @@
 #include "queue/fcall.h"
 #include "queue/library.h"
 #include "queue/promote.h"
+#include "queue/replay.h"
 #include "queue/takeover.h"
 
 #include <stdatomic.h>
@@ -40,6 +41,7 @@ struct node {
     uint64_t max_memory;
     uint64_t max_jobs;
     bool single_node;
+    struct replay *replay;
     const struct node_ops *ops;
     void *ctx;
 
@@ -281,6 +283,16 @@ static void takeover_next(struct node *n)
 
 /* ---- the connection ---- */
 
+/* The former life said all it had to say: its jobs may go back to the queue. */
+static void on_replayed(void *ctx)
+{
+    struct node *n = ctx;
+
+    if (!n->closing) {
+        register_ask(n);
+    }
+}
+
 static void on_library(void *ctx, int err, const char *why)
 {
     struct node *n = ctx;
@@ -294,6 +306,8 @@ static void on_library(void *ctx, int err, const char *why)
         if (redis_up(n->redis)) {
             redis_reset(n->redis, err, why);
         }
+    } else if (n->replay != NULL && !replay_over(n->replay)) {
+        replay_start(n->replay, n->redis, &n->keys, on_replayed, n);
     } else if (atomic_load(&n->epoch) == 0) {
         register_ask(n);
     } else {
@@ -400,6 +414,7 @@ struct node *node_new(const struct node_options *options, struct buf *why)
     n->max_memory = options->max_memory;
     n->max_jobs = options->max_jobs;
     n->single_node = options->single_node;
+    n->replay = options->replay;
     n->ops = options->ops;
     n->ctx = options->ctx;
     timer_init(&n->renew, on_renew_timer);

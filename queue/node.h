@@ -26,6 +26,7 @@ enum {
 };
 
 struct node;
+struct replay;
 
 struct node_ops {
     /* Registered (again, after a break too): claims may start. */
@@ -58,6 +59,9 @@ struct node_options {
     uint64_t max_memory; /* bytes; 0: 90 % of Redis' maxmemory */
     uint64_t max_jobs;   /* 0: no limit */
     bool single_node;    /* no other engine: never in doubt */
+    /* What a crashed life left behind, to be told before the first registration; NULL: nothing.
+     * Borrowed; outlives the node. */
+    struct replay *replay;
     const struct node_ops *ops;
     void *ctx;
 };

@@ -46,6 +46,17 @@ struct outbox_batch *outbox_first(struct outbox *o)
     return first != NULL ? CONTAINER_OF(first, struct outbox_batch, link) : NULL;
 }
 
+uint64_t outbox_floor(const struct outbox *o)
+{
+    uint64_t floor = o->serial;
+
+    LIST_EACH (link, &o->batches) {
+        const struct outbox_batch *b = CONTAINER_OF(link, struct outbox_batch, link);
+        floor = b->serial < floor ? b->serial : floor;
+    }
+    return floor;
+}
+
 /* ---- gathering ---- */
 
 static bool batch_takes(const struct outbox_batch *b, struct slice life)
@@ -64,6 +75,7 @@ static struct outbox_batch *batch_for(struct outbox *o, enum outbox_kind kind, s
         ASSERT(life.len < NODE_LIFE_MAX);
         b = mem_zalloc(sizeof(*b));
         b->kind = kind;
+        b->serial = o->serial;
         b->since_us = now_us;
         memcpy(b->life, life.ptr, life.len);
         list_append(&o->batches, &b->link);
@@ -77,6 +89,7 @@ static void batch_count(struct outbox *o, struct outbox_batch *b, unsigned args)
     b->jobs++;
     b->args += args;
     o->jobs++;
+    o->serial++;
 }
 
 static void put_line(struct outbox_batch *b, struct slice event)
@@ -310,7 +323,7 @@ void outbox_send(struct outbox *o, struct buf *out, uint64_t trim)
     if (o->open[b->kind] == b) {
         o->open[b->kind] = NULL;
     }
-    if (b->number == 0) {
+    if (b->number == 0 && !o->unnumbered) {
         b->number = ++o->number;
     }
     b->sent = true;

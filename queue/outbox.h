@@ -29,7 +29,8 @@ struct outbox_batch {
     enum outbox_kind kind;
     char life[NODE_LIFE_MAX];
     uint64_t number;  /* 0: not sent yet */
-    int64_t since_us; /* of its first outcome */
+    uint64_t serial;  /* of its first outcome */
+    int64_t since_us; /* likewise */
     bool sent;        /* under way */
     unsigned jobs;
     unsigned keys;       /* in key_args */
@@ -46,7 +47,9 @@ struct outbox {
     const struct keys *keys;
     unsigned worker;
     uint64_t number;
-    size_t jobs; /* in all batches */
+    bool unnumbered; /* batches are not repeated: they go as number 0 */
+    uint64_t serial; /* of the next outcome: all of them are numbered from 0 */
+    size_t jobs;     /* in all batches */
     struct list batches;
     struct outbox_batch *open[OUTBOX_KINDS]; /* may take more; never one under way */
     unsigned under_way;                      /* batches, the first ones of the list */
@@ -82,6 +85,9 @@ void outbox_again(struct outbox *o);
 
 /* The connection broke: all that were under way go again, under the same numbers. */
 void outbox_lost(struct outbox *o);
+
+/* Every outcome with a smaller serial number was acknowledged. */
+uint64_t outbox_floor(const struct outbox *o);
 
 /* The batch that is answered next; NULL when there is none. */
 struct outbox_batch *outbox_first(struct outbox *o);

@@ -196,6 +196,7 @@ static void on_redis_closed(void *ctx)
     for (size_t i = 0; i < QUEUE_CLAIMS; i++) {
         claim_fini(&q->claims[i]);
     }
+    journal_free(q->journal, q->outbox.jobs == 0);
     outbox_fini(&q->outbox);
     map_fini(&q->holds);
     mem_free(q);
@@ -230,6 +231,7 @@ struct queue *queue_new(const struct queue_options *options, struct buf *why)
     q->keys = keys;
     q->node = options->node;
     q->worker = options->worker;
+    q->journal = options->journal;
     for (unsigned i = 0; i < QUEUE_CLAIMS; i++) {
         q->claims[i].queue = q;
         q->claims[i].channel = options->worker * QUEUE_CLAIMS + i;

@@ -20,6 +20,7 @@
 
 #include "engine/base/map.h"
 #include "engine/io/io.h"
+#include "queue/journal.h"
 #include "queue/keys.h"
 #include "queue/node.h"
 #include "queue/record.h"
@@ -78,6 +79,7 @@ struct queue_options {
     struct slice prefix;
     unsigned partition;
     struct node *node;         /* borrowed; outlives the queue */
+    struct journal *journal;   /* NULL: none; the queue's from now on */
     unsigned worker;           /* 0..255, unique in the process */
     uint64_t events_max_bytes; /* of the stream `events`, approximately; 0: 1 GB */
     const struct queue_ops *ops;
@@ -151,6 +153,17 @@ void queue_event(struct queue *q, struct slice event);
 /* Outcomes given and not yet acknowledged; the worker stops claiming when it grows large. */
 size_t queue_backlog(const struct queue *q);
 void queue_flush(struct queue *q); /* does not wait for the 10 ms */
+
+/* ---- the journal: what a crash of this process must not forget ---- */
+
+/* The end of a letter for this job is about to leave; `dot` says all but life and id.  To be
+ * followed by its outcome, or by queue_note_undo(): the letter did not count. */
+void queue_note_dot(struct queue *q, const struct queue_hold *hold, struct journal_entry *dot);
+void queue_note_undo(struct queue *q, const struct queue_hold *hold);
+
+/* What was noted, and outcomes given, outlive the process after this.  Once a tick, before the
+ * bytes leave. */
+void queue_note_flush(struct queue *q);
 
 /* ---- messages ---- */
 

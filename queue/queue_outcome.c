@@ -163,14 +163,34 @@ static struct slice outcome_life(struct queue *q, struct slice id)
 
 void queue_done(struct queue *q, const struct job_record *r, struct slice event)
 {
-    outbox_done(&q->outbox, outcome_life(q, r->id), r, event, io_now_us(q->io));
+    struct journal_entry e = {.kind = JOURNAL_DONE,
+                              .life = outcome_life(q, r->id),
+                              .id = r->id,
+                              .serial = q->outbox.serial,
+                              .event = event};
+
+    if (q->journal != NULL) {
+        journal_put(q->journal, &e);
+    }
+    outbox_done(&q->outbox, e.life, r, event, io_now_us(q->io));
     outcome_added(q);
 }
 
 void queue_defer(struct queue *q, const struct job_record *r, struct slice record, int64_t due_ms,
                  struct slice event)
 {
-    outbox_defer(&q->outbox, outcome_life(q, r->id), r, record, due_ms, event, io_now_us(q->io));
+    struct journal_entry e = {.kind = JOURNAL_DEFER,
+                              .life = outcome_life(q, r->id),
+                              .id = r->id,
+                              .serial = q->outbox.serial,
+                              .event = event,
+                              .due_ms = due_ms,
+                              .record = record};
+
+    if (q->journal != NULL) {
+        journal_put(q->journal, &e);
+    }
+    outbox_defer(&q->outbox, e.life, r, record, due_ms, event, io_now_us(q->io));
     outcome_added(q);
 }
 
@@ -209,6 +229,42 @@ void queue_event(struct queue *q, struct slice event)
 size_t queue_backlog(const struct queue *q)
 {
     return q->outbox.jobs;
+}
+
+/* ---- the journal ---- */
+
+/* The life that owns a job which may be lost already. */
+static struct slice hold_life(const struct queue *q, const struct queue_hold *hold)
+{
+    return slice_cstr(hold->life == q->life_number || q->old_life[0] == '\0' ? q->life
+                                                                             : q->old_life);
+}
+
+void queue_note_dot(struct queue *q, const struct queue_hold *hold, struct journal_entry *dot)
+{
+    if (q->journal != NULL) {
+        dot->kind = JOURNAL_DOT;
+        dot->life = hold_life(q, hold);
+        dot->id = slice_of(hold->id, hold->id_len);
+        journal_put(q->journal, dot);
+    }
+}
+
+void queue_note_undo(struct queue *q, const struct queue_hold *hold)
+{
+    struct journal_entry e = {
+        .kind = JOURNAL_UNDO, .life = hold_life(q, hold), .id = slice_of(hold->id, hold->id_len)};
+
+    if (q->journal != NULL) {
+        journal_put(q->journal, &e);
+    }
+}
+
+void queue_note_flush(struct queue *q)
+{
+    if (q->journal != NULL) {
+        journal_flush(q->journal, outbox_floor(&q->outbox), q->outbox.serial, io_now_us(q->io));
+    }
 }
 
 void queue_flush(struct queue *q)

@@ -32,6 +32,7 @@ struct queue {
 
     struct claim claims[QUEUE_CLAIMS];
     struct outbox outbox;
+    struct journal *journal;      /* NULL: none */
     int64_t outbox_not_before_us; /* after an error */
     bool library_loading;
     uint64_t events_max_bytes;

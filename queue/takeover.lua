@@ -41,5 +41,6 @@ local function takeover(keys, args)
     groups_test(base, groups)
 
     groups_push(base, groups, true, true)
+    call('HSET', keys[2], '#taken', 1) -- a journal's replay wants to know
     return call('HDEL', keys[2], unpack(ids))
 end

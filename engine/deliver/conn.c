@@ -452,23 +452,43 @@ void conn_submit(struct conn *c, struct transaction *t)
     conn_turn(c);
 }
 
-void conn_flush(struct conn *c)
+void conn_gather(struct conn *c)
 {
     list_remove(&c->flush_link);
     if (c->over || !c->started || wire_writing(&c->wire) || c->wire.securing) {
         return;
     }
-    size_t count = smtp_session_output(&c->session, c->iov, CONN_IOV_MAX, deliver_now(c->d));
-    if (count > 0) {
-        c->writing = 0;
-        for (size_t i = 0; i < count; i++) {
-            c->writing += c->iov[i].iov_len;
-        }
-        DELIVER_COUNT(c->d, bytes, c->writing);
-        wire_write(&c->wire, c->iov, count);
+    c->iov_count = smtp_session_output(&c->session, c->iov, CONN_IOV_MAX, deliver_now(c->d));
+    LIST_EACH (link, &c->sending) {
+        transaction_note(CONTAINER_OF(link, struct transaction, link));
     }
+    if (c->iov_count > 0) {
+        list_append(&c->d->outgoing, &c->flush_link);
+    } else {
+        conn_arm(c);
+    }
+}
+
+void conn_write(struct conn *c)
+{
+    list_remove(&c->flush_link);
+    c->writing = 0;
+    for (size_t i = 0; i < c->iov_count; i++) {
+        c->writing += c->iov[i].iov_len;
+    }
+    DELIVER_COUNT(c->d, bytes, c->writing);
+    wire_write(&c->wire, c->iov, c->iov_count);
     if (!c->over) {
         conn_arm(c);
+    }
+}
+
+void conn_note_all(struct deliver *d)
+{
+    LIST_EACH (conn, &d->conns) {
+        LIST_EACH (link, &CONTAINER_OF(conn, struct conn, link)->sending) {
+            transaction_note_again(CONTAINER_OF(link, struct transaction, link));
+        }
     }
 }
 

@@ -52,6 +52,7 @@ struct conn {
     int64_t tls_us;
     int64_t secure_from_us;
     size_t writing; /* bytes of the write in flight */
+    size_t iov_count;
     uint32_t messages;
     bool started;            /* the connection stands, the session runs */
     bool ready;              /* READY was seen */
@@ -68,8 +69,14 @@ void conn_open(struct path *p, struct host *h);
 /* Gives a ready connection its next transaction. */
 void conn_submit(struct conn *c, struct transaction *t);
 
-/* Writes what the session wants written. */
-void conn_flush(struct conn *c);
+/* Writing takes two steps, as the journal has to know of a letter before its last byte leaves:
+ * gathers what the session wants written (the connection moves to deliver->outgoing if it is
+ * something), then hands it to the wire. */
+void conn_gather(struct conn *c);
+void conn_write(struct conn *c);
+
+/* Notes all that is on the wire in a journal that begins anew. */
+void conn_note_all(struct deliver *d);
 
 /* Gives an idle connection to another path, whose slots for it are taken already. */
 void conn_move(struct conn *c, struct path *p);

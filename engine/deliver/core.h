@@ -62,6 +62,7 @@ struct deliver {
 
     /* conn.c */
     struct list unflushed;     /* connections with something to write */
+    struct list outgoing;      /* what they write is gathered, and not on its way yet */
     struct list idle_conns;    /* ready ones without work, the longest idle first */
     struct list conns;         /* all */
     struct list transactions;  /* spare ones */

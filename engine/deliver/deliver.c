@@ -219,6 +219,7 @@ static void init_lists(struct deliver *d)
     list_init(&d->runnable);
     list_init(&d->idle_paths);
     list_init(&d->unflushed);
+    list_init(&d->outgoing);
     list_init(&d->idle_conns);
     list_init(&d->conns);
     list_init(&d->transactions);
@@ -239,6 +240,19 @@ static void open_tls(struct deliver *d)
     }
 }
 
+static void on_journal_switch(void *ctx)
+{
+    conn_note_all(ctx);
+}
+
+static struct journal *open_journal(struct deliver *d)
+{
+    struct journal_options options = {
+        .directory = d->o.journal, .worker = d->o.worker, .on_switch = on_journal_switch, .ctx = d};
+
+    return d->o.journal != NULL ? journal_new(&options) : NULL;
+}
+
 struct deliver *deliver_new(const struct deliver_options *options, struct buf *why)
 {
     struct deliver *d = mem_zalloc(sizeof(*d));
@@ -257,6 +271,7 @@ struct deliver *deliver_new(const struct deliver_options *options, struct buf *w
         }
     }
     struct queue_options queue = {
+        .journal = open_journal(d),
         .io = d->o.io,
         .url = d->o.url,
         .prefix = slice_cstr(d->conf->queue.prefix),
@@ -268,6 +283,7 @@ struct deliver *deliver_new(const struct deliver_options *options, struct buf *w
     };
     d->queue = queue_new(&queue, why);
     if (d->queue == NULL) {
+        journal_free(queue.journal, false);
         deliver_free(d);
         return NULL;
     }
@@ -411,6 +427,22 @@ static void rate_roll(struct deliver *d)
     }
 }
 
+/* Writes what connections have to say, once the journal has it. */
+static void flush(struct deliver *d)
+{
+    struct list *link;
+
+    LIST_EACH_SAFE (at, &d->unflushed) {
+        conn_gather(CONTAINER_OF(at, struct conn, flush_link));
+    }
+    if (d->queue != NULL) {
+        queue_note_flush(d->queue);
+    }
+    while ((link = list_first(&d->outgoing)) != NULL) {
+        conn_write(CONTAINER_OF(link, struct conn, flush_link));
+    }
+}
+
 int64_t deliver_tick(struct deliver *d)
 {
     d->wall_offset_us = clock_wall_us() - deliver_now(d);
@@ -418,12 +450,10 @@ int64_t deliver_tick(struct deliver *d)
     pump_runnable(d);
     intake_claim(d);
     suppression_flush(d);
-    LIST_EACH_SAFE (link, &d->unflushed) {
-        conn_flush(CONTAINER_OF(link, struct conn, flush_link));
-    }
     if (d->event_lines.len > 0) {
-        outcome_flush_events(d);
+        outcome_flush_events(d); /* first: what the journal knows is in the file */
     }
+    flush(d);
     return list_empty(&d->runnable) && list_empty(&d->unflushed) ? -1 : 0;
 }
 

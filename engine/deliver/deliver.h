@@ -39,6 +39,7 @@ struct deliver_options {
     unsigned worker, workers;
     struct tls_trust *trust; /* NULL: nothing verifies */
     int events_fd;           /* append-only file of events, or -1; borrowed */
+    const char *journal;     /* its directory; NULL: none is written */
     /* Hands a job to the home worker of its site.  NULL when workers is 1. */
     void (*hand_over)(void *ctx, unsigned worker, struct mailbox_node *parcel);
     void (*on_closed)(void *ctx); /* after deliver_close(): the memory is gone */

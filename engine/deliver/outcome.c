@@ -9,7 +9,7 @@
 #include "engine/deliver/core.h"
 #include "engine/deliver/event.h"
 #include "engine/deliver/letters.h"
-#include "engine/deliver/retry.h"
+#include "engine/deliver/of_record.h"
 #include "engine/deliver/suppression.h"
 #include "engine/deliver/transaction.h"
 
@@ -17,37 +17,18 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PAIRS_MAX = 64, WAITS_MAX = 32 };
-
 /* ---- the event ---- */
 
 /* What the event says of the job itself; `pairs` holds its x: fields. */
 static void event_of_job(struct deliver *d, const struct job *j, struct event *e,
-                         struct event_pair pairs[PAIRS_MAX])
+                         struct event_pair pairs[RECORD_PAIRS_MAX])
 {
-    const struct job_record *r = &j->record;
-    uint32_t at = 0;
-
     *e = (struct event){.wall_us = deliver_wall(d), .node = d->o.node_id};
-    e->id = r->job;
-    e->rcpt = r->rcpt;
-    e->to = r->to;
-    e->has_from = r->has_from || j->stored != NULL;
-    e->from = r->has_from ? r->from : j->stored != NULL ? j->stored->from : SLICE_NONE;
-    e->tenant = r->tenant;
-    e->campaign = r->campaign;
-    e->tags = r->tags;
-    e->message = r->message;
-    e->job_class = slice_cstr(job_class_name((enum job_class)r->class));
-    e->pool = r->via == JOB_VIA_POOL ? r->pool : SLICE_NONE;
-    e->x = pairs;
-    while (e->x_count < PAIRS_MAX && record_pair_next(r, RECORD_EXTRA, &at, &pairs[e->x_count].name,
-                                                      &pairs[e->x_count].value)) {
-        e->x_count++;
+    event_of_record(e, &j->record, pairs);
+    if (!e->has_from && j->stored != NULL) {
+        e->has_from = true;
+        e->from = j->stored->from;
     }
-    e->attempt = r->attempts;
-    e->times = EVENT_TIMES_NONE;
-    e->times.queue_us = deliver_wall(d) - r->created_ms * 1000;
     e->times.dns_us = j->dns_us;
 }
 
@@ -132,30 +113,12 @@ static void end_done(struct deliver *d, struct job *j, struct event *e)
     forget(d, j);
 }
 
-/* Reads "5m,10m,1h" of a job; 0 entries when there is none. */
-static size_t waits_of_record(const struct job_record *r, int64_t waits[WAITS_MAX])
-{
-    struct slice rest = r->retry.len > 0 ? r->retry : SLICE_NONE, part;
-    size_t count = 0;
-
-    while (count < WAITS_MAX && slice_next(&rest, ',', &part)) {
-        if (units_duration(slice_trim(part), &waits[count]) == 0 && waits[count] > 0) {
-            count++;
-        }
-    }
-    return count;
-}
-
 /* False when it was its last attempt: then it expired instead. */
 static bool end_deferred(struct deliver *d, struct job *j, struct event *e,
                          const struct smtp_rcpt *rcpt)
 {
     const struct job_record *r = &j->record;
-    int64_t waits[WAITS_MAX], due_us;
-    struct retry_plan plan = {.waits_us = waits,
-                              .wait_count = waits_of_record(r, waits),
-                              .max_attempts = r->max_attempts,
-                              .expires_wall_us = job_expires_wall_us(j, d->conf->expires)};
+    int64_t due_us;
     struct record_outcome outcome = {
         .time_ms = e->wall_us / 1000,
         .code = rcpt->code,
@@ -163,11 +126,7 @@ static bool end_deferred(struct deliver *d, struct job *j, struct event *e,
         .failure = rcpt->failure,
         .enhanced = {(uint8_t)rcpt->enhanced.subject, (uint8_t)rcpt->enhanced.detail}};
 
-    if (plan.wait_count == 0) {
-        plan.waits_us = d->conf->retry.items;
-        plan.wait_count = d->conf->retry.count;
-    }
-    if (retry_after(&plan, e->attempt, 0, &d->rng, e->wall_us, &due_us) == RETRY_EXHAUSTED) {
+    if (retry_of_record(r, d->conf, e->attempt, &d->rng, e->wall_us, &due_us) == RETRY_EXHAUSTED) {
         e->type = "expired";
         DELIVER_COUNT(d, expired, 1);
         end_done(d, j, e);
@@ -199,7 +158,7 @@ static void end_ambiguous(struct deliver *d, struct job *j, struct event *e,
 void outcome_of(struct deliver *d, struct job *j, const struct transaction *t, size_t index)
 {
     const struct smtp_rcpt *rcpt = &t->rcpts[index];
-    struct event_pair pairs[PAIRS_MAX];
+    struct event_pair pairs[RECORD_PAIRS_MAX];
     char enhanced[SMTP_ENHANCED_LEN];
     struct event e;
 
@@ -249,7 +208,7 @@ void outcome_of(struct deliver *d, struct job *j, const struct transaction *t, s
 void outcome_bounce(struct deliver *d, struct job *j, enum smtp_stage stage,
                     enum smtp_failure failure, struct slice enhanced, struct slice text)
 {
-    struct event_pair pairs[PAIRS_MAX];
+    struct event_pair pairs[RECORD_PAIRS_MAX];
     struct event e;
 
     if (forget_lost(d, j)) {
@@ -268,7 +227,7 @@ void outcome_bounce(struct deliver *d, struct job *j, enum smtp_stage stage,
 
 bool outcome_expire(struct deliver *d, struct job *j)
 {
-    struct event_pair pairs[PAIRS_MAX];
+    struct event_pair pairs[RECORD_PAIRS_MAX];
     struct event e;
 
     if (forget_lost(d, j)) {

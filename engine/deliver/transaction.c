@@ -52,6 +52,7 @@ void transaction_release(struct deliver *d, struct transaction *t)
     ASSERT(t->count == 0 && list_empty(&t->link));
     letter_copy_reset(&t->copy);
     smtp_txn_reset(&t->txn);
+    t->noted = 0;
     buf_reset(&t->text);
     list_prepend(&d->transactions, &t->link);
 }
@@ -330,6 +331,51 @@ void transaction_undo(struct transaction *t, struct path *p)
     transaction_release(p->site->d, t);
 }
 
+/* ---- the journal ---- */
+
+static void note_dot(struct transaction *t, const struct job *j)
+{
+    const struct conn *c = t->conn;
+    struct journal_entry dot = {.attempt = j->record.attempts + 1,
+                                .wall_us = deliver_wall(c->d),
+                                .to = j->record.to,
+                                .site = slice_cstr(c->path->site->key),
+                                .mx = slice_cstr(c->host),
+                                .ip = slice_cstr(c->ip),
+                                .source = slice_cstr(c->path->source->name)};
+
+    queue_note_dot(c->d->queue, &j->hold, &dot);
+}
+
+void transaction_note(struct transaction *t)
+{
+    bool written = smtp_txn_is_written(&t->txn);
+
+    if (written ? t->noted == t->txn.bytes : t->noted == 0) {
+        return;
+    }
+    t->noted = written ? t->txn.bytes : 0;
+    for (size_t i = 0; i < t->count; i++) {
+        if (written && smtp_rcpt_is_at_stake(&t->txn, &t->rcpts[i])) {
+            note_dot(t, t->jobs[i]);
+        } else if (!written && t->rcpts[i].outcome == SMTP_UNDECIDED) {
+            queue_note_undo(t->conn->d->queue, &t->jobs[i]->hold);
+        }
+    }
+}
+
+void transaction_note_again(struct transaction *t)
+{
+    for (size_t i = 0; i < t->count; i++) {
+        if ((t->noted > 0 && smtp_rcpt_is_at_stake(&t->txn, &t->rcpts[i])) ||
+            t->rcpts[i].outcome == SMTP_ACCEPTED) {
+            note_dot(t, t->jobs[i]);
+        }
+    }
+}
+
+/* ---- ends ---- */
+
 static void settle_job(struct transaction *t, struct job *j, size_t index)
 {
     struct path *p = t->conn->path;
@@ -338,6 +384,9 @@ static void settle_job(struct transaction *t, struct job *j, size_t index)
     j->sending = false;
     if (t->rcpts[index].outcome == SMTP_NOT_TRIED && j->tries < TRIES_MAX) {
         j->tries++;
+        if (t->noted > 0) {
+            queue_note_undo(d->queue, &j->hold);
+        }
         if (d->draining || j->lost) {
             outcome_return(d, j);
         } else {

@@ -24,6 +24,7 @@ struct transaction {
     struct smtp_rcpt *rcpts;
     size_t count;
     size_t cap;
+    uint64_t noted;    /* what txn.bytes was when the journal was told of its end; 0: it was not */
     struct buf text;   /* parameters and A-labels the transaction points to */
     struct buf values; /* struct letter_value: of the job being rendered */
     int64_t started_us;
@@ -39,6 +40,12 @@ void transaction_fill(struct transaction *t, struct path *p);
 
 /* Puts its jobs back in front of their lanes; nothing was sent. */
 void transaction_undo(struct transaction *t, struct path *p);
+
+/* After its session gave something to be written: tells the journal when the end of the letter
+ * is in it, and when that did not count after all. */
+void transaction_note(struct transaction *t);
+/* Tells a journal that begins anew. */
+void transaction_note_again(struct transaction *t);
 
 /* Gives each of its jobs an outcome.  The transaction stays: its content may still be read by
  * a write in flight. */

@@ -168,6 +168,12 @@ void smtp_txn_fini(struct smtp_txn *txn);
  * valid until the transaction is reset. */
 struct slice smtp_rcpt_text(const struct smtp_txn *txn, const struct smtp_rcpt *rcpt);
 
+/* The end of its content was handed out and not answered: whatever we hear or do not hear, it
+ * may be delivered.  Another round begins by unsaying it. */
+bool smtp_txn_is_written(const struct smtp_txn *txn);
+/* And to this recipient, whom nobody has refused so far. */
+bool smtp_rcpt_is_at_stake(const struct smtp_txn *txn, const struct smtp_rcpt *rcpt);
+
 /* ---- events ---- */
 
 enum smtp_event_type {

@@ -31,6 +31,17 @@ struct slice smtp_rcpt_text(const struct smtp_txn *txn, const struct smtp_rcpt *
                               : SLICE_NONE;
 }
 
+bool smtp_txn_is_written(const struct smtp_txn *txn)
+{
+    return (txn->flags & SMTP_TXN_WRITTEN) != 0;
+}
+
+bool smtp_rcpt_is_at_stake(const struct smtp_txn *txn, const struct smtp_rcpt *rcpt)
+{
+    return smtp_txn_is_written(txn) && rcpt->outcome == SMTP_UNDECIDED &&
+           (rcpt->at == SMTP_AT_SENT || rcpt->at == SMTP_AT_TAKEN);
+}
+
 /* ---- texts ---- */
 
 /* Recipients of one transaction mostly get the same answer: the text just written from

@@ -93,6 +93,22 @@ static int open_events(struct engine *e, struct buf *why)
     return 0;
 }
 
+static const struct replay_ops replay_ops = {.on_unanswered = recover_unanswered};
+
+/* What a crash left behind is told when Redis is there (node.h). */
+static void open_journal(struct engine *e)
+{
+    struct buf path = BUF_EMPTY;
+
+    buf_printf(&path, "%s/journal", e->state.directory);
+    buf_terminate(&path);
+    e->journal = path.ptr;
+    e->recover = (struct recover){
+        .conf = e->conf, .node_id = slice_cstr(e->state.id), .events_fd = e->events_fd};
+    rng_seed_os(&e->recover.rng);
+    e->replay = replay_load(e->journal, &replay_ops, &e->recover);
+}
+
 /* Ten thousand connections want as many descriptors. */
 static void raise_descriptors(void)
 {
@@ -323,6 +339,8 @@ static void engine_close(struct engine *e)
     if (e->events_fd >= 0) {
         close(e->events_fd);
     }
+    replay_free(e->replay);
+    mem_free(e->journal);
     conf_unref(e->reloaded);
     redis_url_fini(&e->url);
     tls_trust_unref(e->trust);
@@ -349,6 +367,9 @@ static int engine_open(struct engine *e, const struct conf *conf, struct buf *wh
     }
     if (err == 0) {
         err = open_events(e, why);
+    }
+    if (err == 0) {
+        open_journal(e);
     }
     e->trust = tls_trust_load(NULL, &no_trust); /* only level verify needs it */
     buf_fini(&no_trust);

@@ -5,6 +5,7 @@
 #define VOLLEY_WORKER_ENGINE_H
 
 #include "conf/conf.h"
+#include "engine/deliver/recover.h"
 #include "engine/tls/tls.h"
 #include "engine/worker/state.h"
 #include "engine/worker/worker.h"
@@ -24,6 +25,9 @@ struct engine {
     struct worker *workers;
     unsigned worker_count;
     int events_fd;
+    char *journal;          /* the directory of the workers' journals */
+    struct recover recover; /* what becomes of letters that a crash left without a reply */
+    struct replay *replay;
     pthread_t main_thread;
     pthread_mutex_t lock; /* for what follows */
     pthread_cond_t changed;

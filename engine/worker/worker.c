@@ -151,6 +151,7 @@ static int start_node(struct worker *w, struct buf *why)
         .max_memory = e->conf->queue.max_memory,
         .max_jobs = e->conf->queue.max_jobs,
         .single_node = e->conf->queue.single_node,
+        .replay = e->replay,
         .ops = &node_ops,
         .ctx = w,
     };
@@ -185,6 +186,7 @@ static int start_deliver(struct worker *w, struct buf *why)
         .workers = e->worker_count,
         .trust = e->trust,
         .events_fd = e->events_fd,
+        .journal = e->conf->queue.journal ? e->journal : NULL,
         .hand_over = engine_hand_over,
         .on_closed = on_deliver_closed,
         .ctx = w,
