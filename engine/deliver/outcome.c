@@ -247,7 +247,7 @@ bool outcome_expire(struct deliver *d, struct job *j)
 
 void outcome_suppress(struct deliver *d, struct job *j, struct slice scope, struct slice reason)
 {
-    struct event_pair pairs[PAIRS_MAX];
+    struct event_pair pairs[RECORD_PAIRS_MAX];
     struct buf text = BUF_EMPTY;
     struct event e;
 
