@@ -5,17 +5,7 @@
  * The row's `help` is the reference in the README, so write it for somebody who does not know
  * the program.  A row with `later` is a promise of design, refused with a clear message.
  */
-#include "conf/schema.h"
-
-#define S   UINT64_C(1000000)
-#define H   (3600 * S)
-#define DAY (24 * H)
-#define MB  (UINT64_C(1) << 20)
-#define TB  (UINT64_C(1) << 40)
-
-#define IN(type, member) .offset = offsetof(type, member)
-#define ARRAY(type, member) \
-    .offset = offsetof(type, member), .size = sizeof(*((type *)0)->member.items)
+#include "conf/schema_rows.h"
 
 static const char TLS_WORDS[] = "none|may|encrypt|verify";
 
@@ -28,76 +18,6 @@ static const struct conf_key item_route_host[] = {{.name = "", .kind = CONF_ENDP
                                                   {.name = NULL}};
 static const struct conf_key item_server[] = {{.name = "", .kind = CONF_ENDPOINT, .port = 53},
                                               {.name = NULL}};
-
-static const struct conf_key queue_keys[] = {
-    {.name = "redis",
-     .kind = CONF_REDIS,
-     IN(struct conf_queue, redis),
-     .fallback = "embedded",
-     .help =
-         "Where the queue is: `redis://HOST:PORT/DB`, `rediss://HOST:PORT/DB` (TLS), "
-         "`unix:/PATH`, `redis-sentinel://HOST:PORT,HOST:PORT/MASTER`, "
-         "`redis-cluster://HOST:PORT,HOST:PORT`, or `embedded`: a private `redis-server` in the "
-         "state directory, for trying things out and small systems."},
-    {.name = "password_file",
-     .kind = CONF_PATH,
-     IN(struct conf_queue, password_file),
-     .none = "none",
-     .help = "File with the password for Redis, on one line."},
-    {.name = "sentinel_password_file",
-     .kind = CONF_PATH,
-     IN(struct conf_queue, sentinel_password_file),
-     .none = "none",
-     .help = "File with the password for the Sentinels, where they ask for one."},
-    {.name = "prefix",
-     .kind = CONF_NAME,
-     IN(struct conf_queue, prefix),
-     .fallback = "volley",
-     .max = 32,
-     .help = "What the names of all keys in Redis start with."},
-    {.name = "partitions",
-     .kind = CONF_COUNT,
-     IN(struct conf_queue, partitions),
-     .fallback = "1",
-     .min = 1,
-     .max = 1,
-     .later_words = "",
-     .help = "Parts that Redis Cluster can spread; more than 1 comes later."},
-    {.name = "max_memory",
-     .kind = CONF_BYTES,
-     IN(struct conf_queue, max_memory),
-     .fallback = "auto",
-     .min = MB,
-     .max = 1024 * TB,
-     .words = "auto",
-     .help = "Redis memory from which new jobs are refused; `auto` is 90 % of its `maxmemory`."},
-    {.name = "max_jobs",
-     .kind = CONF_COUNT64,
-     IN(struct conf_queue, max_jobs),
-     .fallback = "unlimited",
-     .min = 1,
-     .max = UINT64_C(1000000000000),
-     .words = "unlimited",
-     .help = "Waiting jobs from which new ones are refused."},
-    {.name = "single_node",
-     .kind = CONF_BOOL,
-     IN(struct conf_queue, single_node),
-     .fallback = "false",
-     .help = "No other engine ever uses this queue: sending goes on while Redis is away."},
-    {.name = "journal",
-     .kind = CONF_BOOL,
-     IN(struct conf_queue, journal),
-     .fallback = "true",
-     .help =
-         "Note in the state directory what is on the wire and what was replied, so that after a "
-         "crash only letters without a reply are sent again, if `ambiguous` says so."},
-    {.name = "state_directory",
-     .kind = CONF_PATH,
-     IN(struct conf_queue, state_directory),
-     .none = "`$STATE_DIRECTORY`, else `~/.local/share/volley`",
-     .help = "Where this engine keeps its identity and the embedded Redis its data."},
-    {.name = NULL},
-};
 
 static const struct conf_key source_keys[] = {
     {.name = "address",
@@ -517,7 +437,7 @@ const struct conf_key conf_schema[] = {
     {.name = "queue",
      .kind = CONF_GROUP,
      IN(struct conf, queue),
-     .keys = queue_keys,
+     .keys = conf_queue_keys,
      .help = "The queue of jobs in Redis."},
     {.name = "workers",
      .kind = CONF_COUNT,
