@@ -26,14 +26,14 @@ MODULES := engine/base throttle conf engine/io engine/smtp engine/message engine
 
 DEPS_base    :=
 DEPS_throttle := base
-DEPS_conf    := throttle base
+DEPS_conf    := smtp throttle base
 DEPS_io      := base
 DEPS_smtp    := base
 DEPS_message := base
 DEPS_tls     := base
 DEPS_dns     := io base
 DEPS_queue   := tls io base
-DEPS_deliver := queue dns tls message smtp io conf throttle base
+DEPS_deliver := queue dns tls message conf smtp io throttle base
 DEPS_worker  := deliver $(DEPS_deliver)
 DEPS_cli     := worker $(DEPS_worker)
 DEPS_bench   := tls io base
@@ -115,6 +115,9 @@ $(call archive,$(notdir $(1))): $(call objs,$(call srcs,$(1))) $(BUILD)/lib/$(no
 $(call remember,$(BUILD)/lib/$(notdir $(1)).list,$(call objs,$(call srcs,$(1))))
 endef
 $(foreach m,$(MODULES),$(eval $(call module_rule,$(m))))
+
+# The shipped table of words is text inside the program.
+$(BUILD)/obj/conf/replies.o: conf/replies.table
 
 # The Redis library is Lua text inside the program.
 $(BUILD)/obj/queue/library.o: $(wildcard queue/*.lua)

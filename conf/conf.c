@@ -4,6 +4,7 @@
 #include "conf/private.h"
 #include "conf/schema.h"
 #include "engine/base/mem.h"
+#include "engine/smtp/words.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -55,6 +56,7 @@ static void conf_free(struct conf *conf)
     struct conf_private *own = conf->own;
 
     conf_wipe_secrets(conf);
+    smtp_words_free(conf->words);
     map_fini(&own->places);
     map_fini(&own->sources);
     map_fini(&own->pools);
@@ -188,6 +190,7 @@ struct conf *conf_load(const char *path, struct conf_problems *problems)
     buf_fini(&directory);
     if (conf != NULL) {
         conf_load_secrets(conf, problems);
+        conf_load_replies(conf, problems);
         if (conf->hostname != NULL && strchr(conf->hostname, '.') == NULL &&
             conf->sink.address.host == NULL) {
             conf_warning(problems, 0, 0,

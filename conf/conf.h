@@ -173,9 +173,14 @@ struct conf {
     struct conf_timeouts timeouts;
     int ambiguous;            /* enum conf_ambiguous */
     int64_t shutdown_timeout; /* microseconds */
+    const char *replies_file; /* table of words that comes before the shipped one; NULL: none */
+    struct smtp_words *words; /* both, compiled; NULL after conf_load_bytes() */
 
     struct conf_private *own; /* memory, indexes, origins */
 };
+
+/* The table of words that is part of the program. */
+struct slice conf_replies_shipped(void);
 
 /* ---- loading ---- */
 

@@ -97,6 +97,8 @@ struct conf_place conf_place_of(const struct conf *conf, const void *field);
 void conf_finish(struct conf *conf, const char *hostname, struct conf_problems *problems);
 /* Merges the limits and builds the index of `match`. */
 void conf_finish_limits(struct conf *conf, struct conf_problems *problems);
+/* Compiles the table of words: the configuration's own lines, then the shipped ones. */
+void conf_load_replies(struct conf *conf, struct conf_problems *problems);
 void conf_load_secrets(struct conf *conf, struct conf_problems *problems);
 void conf_wipe_secrets(struct conf *conf);
 void conf_index(struct conf *conf, struct map *map, const char *name, const void *item);

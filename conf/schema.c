@@ -525,6 +525,12 @@ const struct conf_key conf_schema[] = {
      .min = S / 10,
      .max = H,
      .help = "How long running deliveries may take to end when the engine stops."},
+    {.name = "replies",
+     .kind = CONF_PATH,
+     IN(struct conf, replies_file),
+     .none = "the shipped table alone",
+     .help = "File with a table of what the words of refusals mean; its lines come before the "
+             "shipped ones."},
     {.name = "dkim", .kind = CONF_LIST, .later = true},
     {.name = "metrics", .kind = CONF_GROUP, .later = true},
     {.name = NULL},

@@ -50,8 +50,8 @@ static size_t waits_of_record(const struct job_record *r, int64_t waits[WAITS_MA
 }
 
 enum retry_verdict retry_of_record(const struct job_record *r, const struct conf *conf,
-                                   uint32_t attempt, struct rng *rng, int64_t wall_us,
-                                   int64_t *due_us)
+                                   uint32_t attempt, int64_t server_wait_us, struct rng *rng,
+                                   int64_t wall_us, int64_t *due_us)
 {
     int64_t waits[WAITS_MAX];
     struct retry_plan plan = {.waits_us = waits,
@@ -64,5 +64,5 @@ enum retry_verdict retry_of_record(const struct job_record *r, const struct conf
         plan.waits_us = conf->retry.items;
         plan.wait_count = conf->retry.count;
     }
-    return retry_after(&plan, attempt, 0, rng, wall_us, due_us);
+    return retry_after(&plan, attempt, server_wait_us, rng, wall_us, due_us);
 }

@@ -20,9 +20,10 @@ enum { RECORD_PAIRS_MAX = 64 };
 void event_of_record(struct event *e, const struct job_record *r,
                      struct event_pair pairs[RECORD_PAIRS_MAX]);
 
-/* When the job comes back after failed attempt number `attempt`. */
+/* When the job comes back after failed attempt number `attempt`; `server_wait_us` as in
+ * retry_after(). */
 enum retry_verdict retry_of_record(const struct job_record *r, const struct conf *conf,
-                                   uint32_t attempt, struct rng *rng, int64_t wall_us,
-                                   int64_t *due_us);
+                                   uint32_t attempt, int64_t server_wait_us, struct rng *rng,
+                                   int64_t wall_us, int64_t *due_us);
 
 #endif

@@ -126,7 +126,8 @@ static bool end_deferred(struct deliver *d, struct job *j, struct event *e,
         .failure = rcpt->failure,
         .enhanced = {(uint8_t)rcpt->enhanced.subject, (uint8_t)rcpt->enhanced.detail}};
 
-    if (retry_of_record(r, d->conf, e->attempt, &d->rng, e->wall_us, &due_us) == RETRY_EXHAUSTED) {
+    if (retry_of_record(r, d->conf, e->attempt, (int64_t)rcpt->retry_s * 1000000, &d->rng,
+                        e->wall_us, &due_us) == RETRY_EXHAUSTED) {
         e->type = "expired";
         DELIVER_COUNT(d, expired, 1);
         end_done(d, j, e);

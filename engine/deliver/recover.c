@@ -62,7 +62,7 @@ void recover_unanswered(void *ctx, const struct journal_entry *dot, const struct
     e.ip = dot->ip;
     e.source = dot->source;
     out->again = record != NULL && c->conf->ambiguous == CONF_AMBIGUOUS_RETRY;
-    if (out->again && retry_of_record(record, c->conf, e.attempt, &c->rng, e.wall_us,
+    if (out->again && retry_of_record(record, c->conf, e.attempt, 0, &c->rng, e.wall_us,
                                       &e.next_wall_us) == RETRY_EXHAUSTED) {
         e.type = "expired";
         e.next_wall_us = 0;

@@ -296,6 +296,7 @@ void smtp_session_submit(struct smtp_session *s, struct smtp_txn *txn, int64_t n
     ASSERT(txn->rcpt_count >= 1 && txn->rcpt_count <= SMTP_RCPT_MAX);
     ASSERT(txn->content.dotted != NULL && txn->step == SMTP_STEP_MAIL && txn->flags == 0);
     begin_results(txn);
+    txn->words = s->config->words;
     s->slots[s->txn_tail % SMTP_DEPTH_MAX] = txn;
     s->txn_tail++;
     s->inside++;

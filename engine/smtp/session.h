@@ -33,7 +33,7 @@
 #include "engine/smtp/reply.h"
 #include "engine/smtp/stage.h"
 #include "engine/smtp/verb.h"
-#include "engine/smtp/verdict.h"
+#include "engine/smtp/words.h"
 
 #include <sys/uio.h>
 
@@ -77,6 +77,7 @@ struct smtp_config {
     uint32_t ignore;        /* SMTP_EXT_* treated as not offered */
     struct slice auth_user; /* empty: no AUTH */
     struct slice auth_password;
+    const struct smtp_words *words;      /* what texts of refusals mean; NULL: codes alone say */
     int64_t timeout_us[SMTP_VERB_COUNT]; /* for each reply */
     int64_t handshake_us;                /* TLS handshake */
     int64_t block_us;                    /* for one flight of bytes to be taken ... */
@@ -100,6 +101,7 @@ struct smtp_rcpt {
     uint8_t host;                  /* enum smtp_host_fate */
     uint8_t site;                  /* enum smtp_site_fate */
     uint16_t code;                 /* 0 without a reply */
+    uint32_t retry_s;              /* the server wants to wait so long; 0: it did not say */
     struct smtp_enhanced enhanced; /* as said, or x.0.0 (5.5.0 for other than 2, 4, 5) */
 
     /* Private. */
@@ -142,6 +144,7 @@ struct smtp_txn {
 
     /* Private. */
     struct smtp_txn *next;
+    const struct smtp_words *words;
     int64_t mail_at_us;
     int64_t end_at_us;
     uint64_t body_left;

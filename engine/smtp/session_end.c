@@ -27,8 +27,8 @@ static void record_end(struct smtp_session *s, const struct smtp_trouble *t)
     } else if (t->text != NULL) {
         buf_puts(&s->end_text, slice_cstr(t->text));
     }
-    s->end.verdict = smtp_verdict_of(&fact);
     s->end.text = buf_slice(&s->end_text);
+    s->end.verdict = smtp_words_verdict(s->config->words, &fact, s->end.text);
 }
 
 /* Where a recipient would be lost now. */

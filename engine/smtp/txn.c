@@ -83,6 +83,14 @@ struct smtp_text smtp_txn_keep_reply(struct smtp_txn *txn, const struct smtp_rep
 
 /* ---- results ---- */
 
+static struct smtp_verdict verdict_of(const struct smtp_txn *txn, const struct smtp_fact *fact,
+                                      struct smtp_text text)
+{
+    struct slice words = text.len > 0 ? slice_of(txn->text.ptr + text.at, text.len) : SLICE_NONE;
+
+    return smtp_words_verdict(txn->words, fact, words);
+}
+
 struct smtp_fact smtp_fact_of(enum smtp_stage stage, const struct smtp_reply *reply,
                               unsigned position)
 {
@@ -109,6 +117,7 @@ static void set_result(struct smtp_rcpt *rcpt, const struct smtp_fact *fact,
     rcpt->host = (uint8_t)v->host;
     rcpt->site = (uint8_t)v->site;
     rcpt->code = fact->code;
+    rcpt->retry_s = (uint32_t)(v->retry_us / 1000000);
     rcpt->enhanced = fact->enhanced;
     rcpt->text_at = text.at;
     rcpt->text_len = text.len;
@@ -130,7 +139,7 @@ static void decide(struct smtp_txn *txn, struct smtp_rcpt *rcpt, const struct sm
 struct smtp_verdict smtp_rcpt_decide(struct smtp_txn *txn, struct smtp_rcpt *rcpt,
                                      const struct smtp_fact *fact, struct smtp_text text)
 {
-    struct smtp_verdict v = smtp_verdict_of(fact);
+    struct smtp_verdict v = verdict_of(txn, fact, text);
 
     decide(txn, rcpt, fact, &v, text);
     return v;
@@ -139,7 +148,7 @@ struct smtp_verdict smtp_rcpt_decide(struct smtp_txn *txn, struct smtp_rcpt *rcp
 struct smtp_verdict smtp_txn_decide(struct smtp_txn *txn, unsigned at, const struct smtp_fact *fact,
                                     struct smtp_text text)
 {
-    struct smtp_verdict v = smtp_verdict_of(fact);
+    struct smtp_verdict v = verdict_of(txn, fact, text);
 
     for (size_t i = 0; i < txn->rcpt_count; i++) {
         struct smtp_rcpt *rcpt = &txn->rcpts[i];

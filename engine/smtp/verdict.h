@@ -3,7 +3,7 @@
  *
  * The session says what happened (struct smtp_fact); the verdict says what that means for
  * the recipient, the connection, the host and the site.  Codes only: what must be read from
- * the words of a reply is data of the owner's, who may overrule a verdict by it.
+ * the words of a reply is data, see words.h.
  */
 #ifndef VOLLEY_SMTP_VERDICT_H
 #define VOLLEY_SMTP_VERDICT_H
@@ -92,7 +92,8 @@ struct smtp_verdict {
     enum smtp_conn_fate conn;
     enum smtp_host_fate host;
     enum smtp_site_fate site;
-    bool later; /* too many recipients: goes again in a transaction of its own */
+    bool later;       /* too many recipients: goes again in a transaction of its own */
+    int64_t retry_us; /* not before so long; 0: nothing was said (by words alone) */
 };
 
 /* Total: every fact has a verdict. */

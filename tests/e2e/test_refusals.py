@@ -1,5 +1,7 @@
 """test_refusals.py - what a receiver's no means for a recipient, a connection and a job."""
 
+import datetime
+
 from letters import PLAIN
 from process import eventually
 
@@ -38,6 +40,45 @@ def test_temporary_refusal_is_tried_again(box, backend):
     assert first["type"] == "deferred" and first["final"] is False
     assert first["code"] == 451 and first["attempt"] == 1 and first["next"] > first["time"]
     assert second["type"] == "delivered" and second["final"] is True and second["attempt"] == 2
+
+
+def seconds_between(first, second):
+    def when(text):
+        return datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return (when(second) - when(first)).total_seconds()
+
+
+def test_words_say_when_to_come_back(box):
+    queue = box.redis()
+    sink = box.sink("--fault", "rcpt to=grey@*: reply 450 4.2.0 Greylisted for 10 minutes")
+    box.engine(queue, sink=sink.address, retry=["1s"])
+    submit(queue, "grey@a.test")
+    event = events_of(queue, "grey@a.test")[0]
+    assert event["type"] == "deferred" and event["failure"] == "policy"
+    assert 600 <= seconds_between(event["time"], event["next"]) <= 615
+
+
+def test_a_block_of_our_address_is_no_bounce(box):
+    queue = box.redis()
+    sink = box.sink("--fault", "rcpt first=1: reply 554 5.7.1 Service unavailable\\; "
+                    "Client host [192.0.2.1] blocked using zen.spamhaus.org")
+    box.engine(queue, sink=sink.address, retry=["1s"])
+    submit(queue, "u@a.test")
+    first, second = events_of(queue, "u@a.test", 2)
+    assert first["type"] == "deferred" and first["failure"] == "reputation"
+    assert first["code"] == 554 and second["type"] == "delivered" and second["attempt"] == 2
+
+
+def test_a_table_of_ones_own(box):
+    queue = box.redis()
+    table = box.path / "replies"
+    table.write_text('# our own\n5xx rcpt "come tomorrow" policy defer\n')
+    sink = box.sink("--fault", "rcpt first=1: reply 550 Please come tomorrow")
+    box.engine(queue, sink=sink.address, retry=["1s"], replies=str(table))
+    submit(queue, "u@a.test")
+    first, second = events_of(queue, "u@a.test", 2)
+    assert (first["type"], first["failure"]) == ("deferred", "policy")
+    assert second["type"] == "delivered"
 
 
 def test_a_job_that_stays_refused_expires(box, backend):

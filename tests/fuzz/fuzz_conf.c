@@ -1,4 +1,4 @@
-/* modules: conf throttle base */
+/* modules: conf smtp throttle base */
 /*
  * fuzz_conf.c - any bytes as a configuration.
  *
