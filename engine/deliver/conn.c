@@ -57,11 +57,7 @@ void conn_free(struct conn *c)
     }
     d->conn_count--;
     d->evicting -= c->evicted;
-    struct list *roomless = list_first(&d->roomless);
-    if (roomless != NULL) {
-        list_remove(roomless);
-        path_wake(CONTAINER_OF(roomless, struct path, room_link));
-    }
+    pump_place_free(d);
     conf_unref((struct conf *)c->conf);
     conf_unref((struct conf *)c->route_conf);
     mem_free(c->host);

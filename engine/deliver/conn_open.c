@@ -114,8 +114,7 @@ void conn_race(struct conn *c)
     struct deliver *d = c->d;
     struct host *h = conn_host(c), *other;
 
-    if (c->over || c->rival != NULL || h == NULL || d->draining ||
-        d->conn_count >= DELIVER_CONNECTIONS_MAX) {
+    if (c->over || c->rival != NULL || h == NULL || d->draining || d->conn_count >= d->conns_max) {
         return;
     }
     other = hosts_rival(&c->path->site->hosts, &c->path->want, h, deliver_now(d));
@@ -154,6 +153,7 @@ void conn_open(struct path *p, struct host *h)
 
     p->connections++;
     p->opening++;
+    p->moved_us = c->opened_us;
     list_remove(&p->idle_link);
     DELIVER_COUNT(c->d, connections, 1);
     DELIVER_COUNT(c->d, connects, 1);

@@ -67,7 +67,8 @@ struct deliver {
     struct list conns;         /* all */
     struct list transactions;  /* spare ones */
     struct map shelves;        /* idle connections by what they are good for, see reuse.h */
-    size_t conn_count;         /* never above DELIVER_CONNECTIONS_MAX */
+    size_t conn_count;         /* never above conns_max */
+    size_t conns_max;          /* DELIVER_CONNECTIONS_MAX, but for tests */
     uint32_t evicting;         /* connections that were told to go for the sake of others */
     struct list roomless;      /* paths that wait for the place of one */
     struct map local_troubles; /* local.c */

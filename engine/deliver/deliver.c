@@ -259,6 +259,7 @@ struct deliver *deliver_new(const struct deliver_options *options, struct buf *w
 
     d->o = *options;
     d->conf = conf_ref(options->conf);
+    d->conns_max = DELIVER_CONNECTIONS_MAX;
     rng_seed_os(&d->rng);
     init_lists(d);
     d->wall_offset_us = clock_wall_us() - deliver_now(d);

@@ -4,7 +4,8 @@
  * How many connections?  Enough that what waits is sent within PUMP_CLEAR_US, by what a
  * transaction has been taking lately (Little's law): a near server that answers in a
  * millisecond needs one, a far one needs many.  The number at most doubles at a time, and a
- * site that has not answered yet gets a single probe.
+ * site that has not answered yet gets a single probe.  When nothing ends for a second, one more
+ * is opened: a letter that a server sits on must not hold up those behind it.
  */
 #include "engine/deliver/pump.h"
 
@@ -16,7 +17,7 @@
 #include "engine/deliver/reuse.h"
 #include "engine/deliver/transaction.h"
 
-enum { PUMP_CLEAR_US = 200 * 1000, EVICT_MAX = 16 /* at a time */ };
+enum { PUMP_CLEAR_US = 200 * 1000, PUMP_STUCK_US = 1000 * 1000, EVICT_MAX = 16 /* at a time */ };
 
 /* Notes when to look again. */
 static void pump_at(struct path *p, int64_t due_us)
@@ -74,6 +75,13 @@ static bool pump_send(struct path *p)
     return true;
 }
 
+/* Letters wait and none has ended for a while: those on the wire are stuck, and what they have
+ * taken lately says nothing. */
+static bool stuck(const struct path *p, int64_t now_us)
+{
+    return p->connections > 0 && p->opening == 0 && now_us - p->moved_us >= PUMP_STUCK_US;
+}
+
 static uint32_t connections_wanted(const struct path *p)
 {
     uint64_t wanted =
@@ -83,24 +91,52 @@ static uint32_t connections_wanted(const struct path *p)
     if (!p->site->proven || wanted == 0) {
         return 1;
     }
+    if (wanted <= p->connections && stuck(p, deliver_now(p->site->d))) {
+        return p->connections + 1;
+    }
     return (uint32_t)(wanted < most ? wanted : most);
 }
 
-/* A place among all connections of the worker.  When there is none, idle connections are told
- * to go; whoever frees a place wakes the path (conn.c). */
+/* Tells idle connections to go, one for each path that waits for a place. */
+static void make_room(struct deliver *d)
+{
+    uint32_t wanted = 0;
+
+    LIST_EACH (link, &d->roomless) {
+        if (++wanted == EVICT_MAX) {
+            break;
+        }
+    }
+    while (d->evicting < wanted && conn_evict(d)) {}
+}
+
+/* A place among all connections of the worker.  When there is none the path waits: whoever
+ * leaves one wakes it (conn.c). */
 static bool room_for_one(struct path *p)
 {
     struct deliver *d = p->site->d;
 
-    if (d->conn_count < DELIVER_CONNECTIONS_MAX) {
+    if (d->conn_count < d->conns_max) {
         return true;
     }
     if (list_empty(&p->room_link)) {
         list_append(&d->roomless, &p->room_link);
-        for (uint32_t more = connections_wanted(p) - p->connections;
-             more > 0 && d->evicting < EVICT_MAX && conn_evict(d); more--) {}
     }
+    pump_at(p, deliver_now(d) + PUMP_STUCK_US); /* whoever was woken may not have taken it */
     return false;
+}
+
+void pump_place_free(struct deliver *d)
+{
+    bool taken = false;
+
+    while (!taken && !list_empty(&d->roomless)) {
+        struct list *first = list_first(&d->roomless);
+        struct path *p = CONTAINER_OF(first, struct path, room_link);
+        list_remove(first);
+        path_wake(p);
+        taken = path_waiting(p) > 0;
+    }
 }
 
 static void pump_connect(struct path *p)
@@ -179,6 +215,10 @@ void pump_path(struct path *p)
     if (pump_send(p)) {
         pump_connect(p);
     }
+    if (path_waiting(p) > 0 && p->connections > 0) {
+        pump_at(p, p->moved_us + PUMP_STUCK_US > now_us ? p->moved_us + PUMP_STUCK_US
+                                                        : now_us + PUMP_STUCK_US);
+    }
     if (path_waiting(p) > 0) {
         uint32_t keep = path_capacity(p, now_us);
         pump_park(p, keep * 2);
@@ -199,6 +239,7 @@ void pump_runnable(struct deliver *d)
             pump_path(CONTAINER_OF(link, struct path, run_link));
         }
     }
+    make_room(d);
 }
 
 /* ---- the health of a site ---- */

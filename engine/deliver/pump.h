@@ -14,6 +14,9 @@ void pump_path(struct path *p);
 /* All paths that asked for it (path_wake) in this tick. */
 void pump_runnable(struct deliver *d);
 
+/* A connection is gone altogether: the next path that waits for its place may have it. */
+void pump_place_free(struct deliver *d);
+
 /* A host of the site failed, or works; tells of the site's change where it is one. */
 void pump_host_failed(struct site *s, const struct host *h, enum smtp_stage stage,
                       enum smtp_failure failure, struct slice text);

@@ -361,6 +361,7 @@ static void path_rate_roll(struct path *p, int64_t now_us)
 void path_count(struct path *p, int64_t us, int64_t now_us)
 {
     p->txn_us += (us - p->txn_us) >> TXN_SHIFT;
+    p->moved_us = now_us;
     path_rate_roll(p, now_us);
     p->rate_count++;
 }

@@ -85,6 +85,7 @@ struct path {
     uint32_t opening;     /* connections that are not ready yet */
     uint32_t connections; /* all, opening ones included */
     struct timer timer;   /* looks again when a limit or a host lets go on */
+    int64_t moved_us;     /* when a transaction ended last, or a connection was opened */
     int64_t txn_us;       /* moving mean of what a transaction holds a connection */
     int64_t rate_from_us; /* start of the second being counted */
     uint32_t rate_count;  /* transactions in it */
