@@ -3,6 +3,7 @@
  */
 #include "queue/claim.h"
 #include "engine/base/err.h"
+#include "engine/base/log.h"
 #include "queue/fcall.h"
 
 #include <string.h>
@@ -80,7 +81,7 @@ static bool reply_valid(const struct claim *c, const struct resp *reply)
     for (size_t i = 0; i < c->count; i++) {
         if (reply->count - at < 2 || reply->items[at].type != RESP_INTEGER ||
             reply->items[at + 1].type != RESP_INTEGER || reply->items[at].integer < 0 ||
-            reply->items[at + 1].integer < 0 ||
+            reply->items[at + 1].integer < -1 ||
             (uint64_t)reply->items[at].integer > reply->count - at - 2) {
             return false;
         }
@@ -89,7 +90,8 @@ static bool reply_valid(const struct claim *c, const struct resp *reply)
     return at == reply->count;
 }
 
-int claim_read(struct claim *c, const struct resp *reply, claim_record_fn *on_record, void *ctx)
+int claim_read(struct claim *c, struct slice base, const struct resp *reply,
+               claim_record_fn *on_record, void *ctx)
 {
     size_t at = 0;
 
@@ -98,10 +100,15 @@ int claim_read(struct claim *c, const struct resp *reply, claim_record_fn *on_re
     }
     for (size_t i = 0; i < c->count; i++) {
         size_t jobs = (size_t)reply->items[at].integer;
+        int64_t left = reply->items[at + 1].integer;
         c->got[i] = (struct queue_got){.list = c->wants[i].list,
                                        .wanted = c->wants[i].jobs,
                                        .jobs = (uint32_t)jobs,
-                                       .left = (uint64_t)reply->items[at + 1].integer};
+                                       .left = left > 0 ? (uint64_t)left : 0};
+        if (left < 0) {
+            log_error("queue: key " SLICE_FMT SLICE_FMT " is no list; nothing is claimed from it",
+                      SLICE_ARG(base), SLICE_ARG(c->wants[i].list));
+        }
         at += 2;
         for (size_t j = 0; j < jobs; j++) {
             on_record(ctx, i, reply->items[at++].text);

@@ -32,8 +32,10 @@ void claim_fini(struct claim *c);
 /* Writes the call. */
 void claim_put(const struct claim *c, struct buf *out, const struct keys *keys);
 
-/* Walks an answer: on_record for each record, then got[] is filled in.  0 or ERR_PROTO. */
+/* Walks an answer: on_record for each record, then got[] is filled in.  `base` is for the log.  0
+ * or ERR_PROTO. */
 typedef void claim_record_fn(void *ctx, size_t want, struct slice record);
-int claim_read(struct claim *c, const struct resp *reply, claim_record_fn *on_record, void *ctx);
+int claim_read(struct claim *c, struct slice base, const struct resp *reply,
+               claim_record_fn *on_record, void *ctx);
 
 #endif

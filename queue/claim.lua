@@ -28,13 +28,28 @@ local function claim_again(owned, memory)
     return reply
 end
 
+-- A command that reads a list; nil when the key is none: one such key among a hundred must not
+-- keep the others from being claimed.
+local function claim_ask(...)
+    local answer = redis.pcall(...)
+    if type(answer) ~= 'table' or not answer.err then
+        return answer
+    elseif not find(answer.err, 'WRONGTYPE', 1, true) then
+        error(answer.err, 0)
+    end
+end
+
 -- Up to `jobs` records and `bytes` bytes (one record at least) from the front of a list: the
--- records, how many of them, and the length of the list.  Fewer than asked for are all there are.
+-- records, how many of them, and the length of the list (nil: it is no list).  Fewer than asked
+-- for are all there are.
 local function claim_front(list, jobs, bytes)
     if jobs < 1 then
-        return {}, 0, call('LLEN', list)
+        return {}, 0, claim_ask('LLEN', list)
     end
-    local records = call('LRANGE', list, 0, jobs - 1)
+    local records = claim_ask('LRANGE', list, 0, jobs - 1)
+    if not records then
+        return {}, 0, nil
+    end
     local n = #records
     local len = n < jobs and n or call('LLEN', list)
     if bytes > 0 and n > 0 then
@@ -61,7 +76,7 @@ local function claim_unmap(domains, records, n)
 end
 
 -- KEYS nodes, owned, bins, site, list ...; ARGV life, worker, number, then jobs, bytes for each
--- list.  Answers count, left, record ... for each list.
+-- list.  Answers count, left, record ... for each list; left -1: the key is no list.
 local function claim(keys, args)
     local base = key_base(keys, 'nodes')
     local first = expect_keys(keys, base, 'nodes', 'owned:' .. args[1], 'bins', 'site')
@@ -103,16 +118,17 @@ local function claim(keys, args)
                 broken[#broken + 1] = record
             end
         end
-        reply[head + 1], reply[head + 2] = given, len - n
-        kept[head + 2], kept[head + 3] = given, len - n
+        local left = len and len - n or -1
+        reply[head + 1], reply[head + 2] = given, left
+        kept[head + 2], kept[head + 3] = given, left
         r = head + 2 + given
         total = total + n
-        if n > 0 and n < len then
+        if n > 0 and left > 0 then
             taken[#taken + 1] = {keys[i], n}
         elseif n > 0 then
             gone[#gone + 1] = keys[i]
         end
-        if len == n then
+        if left <= 0 then
             local name = sub(keys[i], #base + 1)
             emptied[#emptied + 1] = name
             if byte(name, 1) == 98 and n > 0 then -- a bin

@@ -24,7 +24,8 @@ end
 return {
     register = register, renew = renew, claim = claim, done = done, defer = defer, park = park,
     give_back = give_back, takeover = takeover, promote = promote, quarantine = quarantine,
-    check = check, due = due, stats = stats,
+    check = check, due = due, stats = stats, orders = orders, sweep_lock = sweep_lock,
+    sweep = sweep, sweep_due = sweep_due, set_aside = set_aside, release = release, tally = tally,
 }
 end -- of body()
 
@@ -47,6 +48,13 @@ add('return', 'give_back')
 add('takeover', 'takeover')
 add('promote', 'promote')
 add('quarantine', 'quarantine')
+add('sweep_lock', 'sweep_lock')
+add('sweep', 'sweep')
+add('sweep_due', 'sweep_due')
+add('set_aside', 'set_aside')
+add('release', 'release')
+add('tally', 'tally')
+add('orders', 'orders', 'no-writes')
 add('check', 'check', 'no-writes')
 add('due', 'due', 'no-writes')
 add('stats', 'stats', 'no-writes')

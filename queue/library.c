@@ -34,6 +34,7 @@ EMBED(claim);
 EMBED(outcome);
 EMBED(takeover);
 EMBED(due);
+EMBED(sweep);
 EMBED(engine);
 
 struct part {
@@ -57,7 +58,7 @@ static const struct {
                          PART(batch), PART(order), PART(suppress), PART(submit)}},
     [LIBRARY_ENGINE] = {"volley_1",
                         {PART(common), PART(node), PART(claim), PART(outcome), PART(takeover),
-                         PART(due), PART(engine)}},
+                         PART(due), PART(sweep), PART(engine)}},
 };
 
 const char *library_name(unsigned which)

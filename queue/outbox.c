@@ -182,7 +182,7 @@ static unsigned batch_list(struct outbox *o, struct outbox_batch *b, struct slic
     return b->keys++;
 }
 
-enum { PARK_KEYS = 7, RETURN_KEYS = 6 };
+enum { PARK_KEYS = 7, RETURN_KEYS = 6, ASIDE_KEYS = 3 };
 
 void outbox_park(struct outbox *o, struct slice life, struct slice id, struct slice list,
                  struct slice domain, int64_t now_us)
@@ -202,6 +202,20 @@ void outbox_return(struct outbox *o, struct slice life, struct slice id, struct 
 
     resp_put_arg(&b->job_args, id);
     resp_put_u64(&b->job_args, RETURN_KEYS + 1 + batch_list(o, b, list));
+    batch_count(o, b, 2);
+}
+
+void outbox_aside(struct outbox *o, struct slice life, struct slice id, struct slice order,
+                  int64_t now_us)
+{
+    struct outbox_batch *b = batch_for(o, OUTBOX_ASIDE, life, now_us);
+    struct buf list = BUF_EMPTY;
+
+    BUF_LIT(&list, "held:");
+    buf_puts(&list, order);
+    resp_put_arg(&b->job_args, id);
+    resp_put_u64(&b->job_args, ASIDE_KEYS + 1 + batch_list(o, b, buf_slice(&list)));
+    buf_fini(&list);
     batch_count(o, b, 2);
 }
 
@@ -307,6 +321,17 @@ static void put_return(const struct outbox *o, struct buf *out, const struct out
     put_who(o, out, b);
 }
 
+static void put_aside(const struct outbox *o, struct buf *out, const struct outbox_batch *b)
+{
+    static const char *const rests[] = {"orders", "meta"};
+
+    fcall_begin(out, SLICE("set_aside"), ASIDE_KEYS + b->keys, 2 + b->args);
+    put_owned(o, out, b);
+    put_rests(o, out, rests, 2);
+    buf_puts(out, buf_slice(&b->key_args));
+    put_who(o, out, b);
+}
+
 static void put_broken(const struct outbox *o, struct buf *out, const struct outbox_batch *b)
 {
     fcall_begin(out, SLICE("quarantine"), 2, 2 + b->args);
@@ -343,6 +368,9 @@ void outbox_send(struct outbox *o, struct buf *out, uint64_t trim)
         break;
     case OUTBOX_BROKEN:
         put_broken(o, out, b);
+        break;
+    case OUTBOX_ASIDE:
+        put_aside(o, out, b);
         break;
     }
     buf_puts(out, buf_slice(&b->job_args));

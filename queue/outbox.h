@@ -21,8 +21,15 @@
 #include "queue/keys.h"
 #include "queue/node.h"
 
-enum outbox_kind { OUTBOX_DONE, OUTBOX_DEFER, OUTBOX_PARK, OUTBOX_RETURN, OUTBOX_BROKEN };
-enum { OUTBOX_KINDS = OUTBOX_BROKEN + 1, OUTBOX_WINDOW = 8 };
+enum outbox_kind {
+    OUTBOX_DONE,
+    OUTBOX_DEFER,
+    OUTBOX_PARK,
+    OUTBOX_RETURN,
+    OUTBOX_BROKEN,
+    OUTBOX_ASIDE
+};
+enum { OUTBOX_KINDS = OUTBOX_ASIDE + 1, OUTBOX_WINDOW = 8 };
 
 struct outbox_batch {
     struct list link;
@@ -36,11 +43,11 @@ struct outbox_batch {
     unsigned keys;       /* in key_args */
     unsigned args;       /* in job_args */
     unsigned tries;      /* that Redis answered with an error */
-    struct buf key_args; /* RESP: bodies and idempotency keys, or lists (park, return) */
+    struct buf key_args; /* RESP: bodies and idempotency keys, or lists (park, return, aside) */
     struct buf job_args; /* RESP: what each job adds */
     struct buf marks;    /* done, defer: '0' + 1 has an event, + 2 has its own body */
     struct buf lines;    /* done, defer: event lines */
-    struct buf names;    /* park, return: names of the lists, each behind a length byte pair */
+    struct buf names; /* park, return, aside: names of the lists, each behind a length byte pair */
 };
 
 struct outbox {
@@ -67,6 +74,8 @@ void outbox_park(struct outbox *o, struct slice life, struct slice id, struct sl
                  struct slice domain, int64_t now_us);
 void outbox_return(struct outbox *o, struct slice life, struct slice id, struct slice list,
                    int64_t now_us);
+void outbox_aside(struct outbox *o, struct slice life, struct slice id, struct slice order,
+                  int64_t now_us);
 void outbox_broken(struct outbox *o, struct slice life, struct slice id, int64_t now_us);
 void outbox_event(struct outbox *o, struct slice life, struct slice event, int64_t now_us);
 

@@ -12,6 +12,7 @@
 #include "engine/base/log.h"
 #include "engine/base/mem.h"
 #include "queue/library.h"
+#include "queue/sweeper.h"
 
 #include <string.h>
 
@@ -31,6 +32,7 @@ static void go_down(struct queue *q)
     }
     q->discovering = false;
     outbox_lost(&q->outbox);
+    sweeper_down(q->sweeper);
     if (q->told_up) {
         q->told_up = false;
         q->ops->on_down(q->ctx);
@@ -51,6 +53,7 @@ void queue_go_up(struct queue *q)
         q->told_up = true;
         q->ops->on_up(q->ctx);
         queue_discover(q);
+        sweeper_up(q->sweeper);
     }
     queue_work(q);
 }
@@ -157,6 +160,7 @@ static void on_tick(struct timer *t, int64_t now_us)
             q->rescan_us = now_us + RESCAN_US;
         }
         queue_discover(q);
+        queue_orders_poll(q);
     }
     queue_work(q);
     wheel_arm(io_wheel(q->io), &q->tick,
@@ -198,6 +202,8 @@ static void on_redis_closed(void *ctx)
     }
     journal_free(q->journal, q->outbox.jobs == 0);
     outbox_fini(&q->outbox);
+    orders_fini(&q->orders);
+    sweeper_free(q->sweeper);
     map_fini(&q->holds);
     mem_free(q);
     ops->on_closed(owner);
@@ -239,6 +245,10 @@ struct queue *queue_new(const struct queue_options *options, struct buf *why)
     q->ops = options->ops;
     q->ctx = options->ctx;
     map_init(&q->holds);
+    orders_init(&q->orders);
+    if (q->worker == 0 && q->ops->on_sweep != NULL) {
+        q->sweeper = sweeper_new(q);
+    }
     queue_outbox_init(q, options->events_max_bytes);
     timer_init(&q->tick, on_tick);
     timer_init(&q->drain, on_drain);

@@ -23,6 +23,7 @@
 #include "queue/journal.h"
 #include "queue/keys.h"
 #include "queue/node.h"
+#include "queue/orders.h"
 #include "queue/record.h"
 #include "queue/redis.h"
 
@@ -53,6 +54,20 @@ struct queue_got {
     uint64_t left;     /* jobs that stay in the list; 0: forget it until on_list names it */
 };
 
+/* Where the walk has come to (sweeper.h). */
+enum sweep_where { SWEEP_LIST, SWEEP_HELD, SWEEP_DUE };
+
+struct sweep_place {
+    enum sweep_where where;
+    struct list_name list; /* SWEEP_LIST: which intake or bin */
+};
+
+enum sweep_decision {
+    SWEEP_LEAVE,
+    SWEEP_TAKE,
+    SWEEP_RETRY, /* SWEEP_DUE: becomes due now */
+};
+
 struct queue_ops {
     /* Checked and ready: claim.  Called again after every break. */
     void (*on_up)(void *ctx);
@@ -71,6 +86,16 @@ struct queue_ops {
      * is dropped already. */
     void (*on_lost)(void *ctx, struct queue_hold *hold);
     void (*on_closed)(void *ctx); /* after queue_close(): the memory is gone */
+
+    /* ---- orders and expiry; any of these may be NULL ---- */
+
+    /* The orders are others than before: apply them to what is held in memory. */
+    void (*on_orders)(void *ctx);
+    /* A record that nobody claims, met on the walk: what is to become of it? */
+    enum sweep_decision (*on_sweep)(void *ctx, const struct sweep_place *place,
+                                    const struct job_record *record);
+    /* It was taken, as if claimed: give it its outcome. */
+    void (*on_swept)(void *ctx, const struct sweep_place *place, const struct job_record *record);
 };
 
 struct queue_options {
@@ -147,6 +172,9 @@ void queue_park(struct queue *q, struct slice id, struct slice lane, struct slic
  * `site` is empty. */
 void queue_return(struct queue *q, struct slice id, struct slice lane, struct slice site);
 
+/* To the end of held:<order>, where it waits until the order is lifted. */
+void queue_set_aside(struct queue *q, struct slice id, struct slice order);
+
 /* An event that is no job's outcome (`site`); travels with the next batch. */
 void queue_event(struct queue *q, struct slice event);
 
@@ -164,6 +192,15 @@ void queue_note_undo(struct queue *q, const struct queue_hold *hold);
 /* What was noted, and outcomes given, outlive the process after this.  Once a tick, before the
  * bytes leave. */
 void queue_note_flush(struct queue *q);
+
+/* ---- orders ---- */
+
+/* Those in force, read at most QUEUE_POLL_US ago, and never empty-handed: on_up comes after the
+ * first reading. */
+const struct orders *queue_orders(const struct queue *q);
+
+/* Counts a job that a cancel ended, for volley_orders. */
+void queue_order_ended(struct queue *q, struct slice order);
 
 /* ---- messages ---- */
 
@@ -194,7 +231,8 @@ void queue_remember(struct queue *q, struct slice site, int64_t until_ms);
 /* ---- figures ---- */
 
 struct queue_stats {
-    uint64_t claims, claimed, done, deferred, parked, returned, broken, late, resent;
+    uint64_t claims, claimed, done, deferred, parked, returned, broken, aside, late, resent;
+    uint64_t swept; /* jobs taken on the walk */
     uint64_t events_dropped;
 };
 

@@ -125,7 +125,5 @@ void queue_check_begin(struct queue *q)
     if (check != NULL) {
         check_send(q, check);
     }
-    if (q->checks == 0) {
-        queue_go_up(q);
-    }
+    queue_orders_check(q);
 }

@@ -63,7 +63,7 @@ static void on_claim_answer(void *ctx, int err, const struct resp *reply)
     }
     switch (fcall_judge(reply)) {
     case FCALL_OK:
-        err = claim_read(c, reply, on_claim_record, c);
+        err = claim_read(c, slice_cstr(q->keys.base), reply, on_claim_record, c);
         claim_end(c, err);
         queue_work(q);
         return;

@@ -88,8 +88,9 @@ static void batch_refused(struct queue *q, const char *why)
 
 static void batch_count(struct queue *q, const struct resp *reply)
 {
-    uint64_t *const figures[OUTBOX_KINDS] = {&q->stats.done, &q->stats.deferred, &q->stats.parked,
-                                             &q->stats.returned, &q->stats.broken};
+    uint64_t *const figures[OUTBOX_KINDS] = {&q->stats.done,   &q->stats.deferred,
+                                             &q->stats.parked, &q->stats.returned,
+                                             &q->stats.broken, &q->stats.aside};
     int64_t ours = 0, late = 0;
 
     if (reply->type == RESP_ARRAY && reply->count == 2 && resp_int(&reply->items[0], &ours) == 0 &&
@@ -217,6 +218,12 @@ void queue_return(struct queue *q, struct slice id, struct slice lane, struct sl
     }
     outbox_return(&q->outbox, outcome_life(q, id), id, buf_slice(&list), io_now_us(q->io));
     buf_fini(&list);
+    outcome_added(q);
+}
+
+void queue_set_aside(struct queue *q, struct slice id, struct slice order)
+{
+    outbox_aside(&q->outbox, outcome_life(q, id), id, order, io_now_us(q->io));
     outcome_added(q);
 }
 

@@ -5,10 +5,20 @@
 #define VOLLEY_QUEUE_QUEUE_PRIVATE_H
 
 #include "queue/claim.h"
+#include "queue/orders.h"
 #include "queue/outbox.h"
 #include "queue/queue.h"
 
 enum { QUEUE_RETRY_US = 100 * 1000 }; /* after an error that passes */
+
+/* Jobs that an order ended, until they are counted in Redis. */
+enum { QUEUE_TALLY_MAX = 32 };
+
+struct queue_tally {
+    char id[ORDER_ID_MAX];
+    uint8_t id_len;
+    uint64_t jobs;
+};
 
 enum queue_state { QUEUE_DOWN, QUEUE_CHECKING, QUEUE_UP };
 
@@ -47,6 +57,12 @@ struct queue {
     bool discover_again;
     int64_t rescan_us;
 
+    struct orders orders;
+    bool orders_asking; /* a call is under way */
+    struct queue_tally tally[QUEUE_TALLY_MAX];
+    size_t tally_count;
+    struct sweeper *sweeper; /* of worker 0; NULL for the others */
+
     struct timer tick;  /* discover, life, what waits */
     struct timer flush; /* outbox */
     struct timer drain;
@@ -63,6 +79,10 @@ void queue_life_follow(struct queue *q);    /* the node may have another life */
 void queue_claims_cancel(struct queue *q); /* ends them with ERR_CANCELED; answers are ignored */
 void queue_claims_repeat(struct queue *q); /* sends those that have no answer on its way */
 void queue_index_restart(struct queue *q); /* the next look starts at the beginning */
+
+/* queue_orders.c */
+void queue_orders_check(struct queue *q); /* reads them as a part of the check */
+void queue_orders_poll(struct queue *q);  /* reads them again when they have changed */
 
 /* queue_check.c */
 void queue_check_begin(struct queue *q); /* queue_go_up() follows */

@@ -448,6 +448,45 @@ void conn_submit(struct conn *c, struct transaction *t)
     conn_turn(c);
 }
 
+/* Whether orders that came after it was submitted stop one of its jobs. */
+static bool transaction_stopped(const struct transaction *t)
+{
+    const struct path *p = t->conn->path;
+    const struct deliver *d = p->site->d;
+    struct slice site = slice_cstr(p->site->key);
+
+    for (size_t i = 0; i < t->count; i++) {
+        if (orders_match(queue_orders(d->queue), &t->jobs[i]->record, site, deliver_now(d)) !=
+            NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void conn_withdraw(struct conn *c)
+{
+    struct smtp_txn *txn;
+    bool stopped = false;
+
+    if (!c->ready || c->over) {
+        return;
+    }
+    LIST_EACH (link, &c->sending) {
+        stopped = stopped || transaction_stopped(CONTAINER_OF(link, struct transaction, link));
+    }
+    while (stopped && (txn = smtp_session_withdraw(&c->session)) != NULL) {
+        struct transaction *t = txn->owner;
+        list_remove(&t->link);
+        c->messages--;
+        transaction_undo(t, c->path);
+        path_wake(c->path);
+    }
+    if (stopped) {
+        conn_turn(c);
+    }
+}
+
 void conn_gather(struct conn *c)
 {
     list_remove(&c->flush_link);

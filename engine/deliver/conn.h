@@ -69,6 +69,10 @@ void conn_open(struct path *p, struct host *h);
 /* Gives a ready connection its next transaction. */
 void conn_submit(struct conn *c, struct transaction *t);
 
+/* Takes back what its session has not begun, when orders speak of any of it: the jobs are in front
+ * of their lanes again. */
+void conn_withdraw(struct conn *c);
+
 /* Writing takes two steps, as the journal has to know of a letter before its last byte leaves:
  * gathers what the session wants written (the connection moves to deliver->outgoing if it is
  * something), then hands it to the wire. */

@@ -13,6 +13,7 @@
 #include "engine/deliver/intake.h"
 #include "engine/deliver/letters.h"
 #include "engine/deliver/local.h"
+#include "engine/deliver/obey.h"
 #include "engine/deliver/outcome.h"
 #include "engine/deliver/pump.h"
 #include "engine/deliver/suppression.h"
@@ -73,6 +74,22 @@ static void on_lost(void *ctx, struct queue_hold *hold)
     /* Elsewhere it is noticed at its next step. */
 }
 
+static void on_orders(void *ctx)
+{
+    obey_all(ctx);
+}
+
+static enum sweep_decision on_sweep(void *ctx, const struct sweep_place *place,
+                                    const struct job_record *record)
+{
+    return obey_sweep(ctx, place, record);
+}
+
+static void on_swept(void *ctx, const struct sweep_place *place, const struct job_record *record)
+{
+    obey_swept(ctx, place, record);
+}
+
 static void deliver_free(struct deliver *d);
 
 static void on_queue_closed(void *ctx)
@@ -91,6 +108,9 @@ static const struct queue_ops queue_ops = {
     .on_claimed = on_claimed,
     .on_lost = on_lost,
     .on_closed = on_queue_closed,
+    .on_orders = on_orders,
+    .on_sweep = on_sweep,
+    .on_swept = on_swept,
 };
 
 /* ---- lanes ---- */
@@ -101,8 +121,7 @@ void path_add(struct deliver *d, struct path *p, struct job *j)
         outcome_return(d, j);
         return;
     }
-    if (j->lost) {
-        (void)outcome_expire(d, j);
+    if (obey(d, j, slice_cstr(p->site->key))) {
         return;
     }
     if (p->waiting[job_lane(j)] >= path_capacity(p, deliver_now(d))) {

@@ -24,8 +24,9 @@ struct deliver;
 
 /* Counted since the start; read from any thread. */
 struct deliver_stats {
-    _Atomic uint64_t claimed, delivered, deferred, bounced, expired, suppressed, ambiguous, parked,
-        returned;
+    _Atomic uint64_t claimed, delivered, deferred, bounced, expired, suppressed, cancelled,
+        ambiguous;
+    _Atomic uint64_t parked, returned, set_aside;
     _Atomic uint64_t connections, connects, bytes;
     _Atomic uint64_t jobs; /* in memory now */
 };

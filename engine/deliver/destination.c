@@ -228,12 +228,21 @@ static struct slice domain_key(struct slice domain, char out[SITE_KEY_MAX])
     return slice_of(out, (size_t)len);
 }
 
+/* The rule of the provider, or else the domain itself. */
+static struct slice sink_key(const struct deliver *d, struct slice domain, char space[SITE_KEY_MAX],
+                             const struct conf_site **rule)
+{
+    struct conf_site_facts facts = {.domain = domain};
+
+    *rule = conf_site_for(d->conf, &facts);
+    return *rule != NULL ? slice_cstr((*rule)->name) : domain_key(domain, space);
+}
+
 static void route_to_sink(struct deliver *d, struct job *j, const struct conf_source *source)
 {
-    struct conf_site_facts facts = {.domain = j->record.domain};
-    const struct conf_site *rule = conf_site_for(d->conf, &facts);
+    const struct conf_site *rule;
     char space[SITE_KEY_MAX];
-    struct slice key = rule != NULL ? slice_cstr(rule->name) : domain_key(j->record.domain, space);
+    struct slice key = sink_key(d, j->record.domain, space, &rule);
 
     if (handed_over(d, j, key)) {
         return;
@@ -261,12 +270,24 @@ static int64_t postpone_for(const struct deliver *d, const struct job *j)
     return wait_us > postpone_us_max ? postpone_us_max : wait_us;
 }
 
+static struct slice plan_key(const struct deliver *d, const struct mx_plan *plan,
+                             const struct conf_site **rule)
+{
+    struct slice mx[MX_HOSTS_MAX];
+    struct conf_site_facts facts = {.domain = plan->domain, .mx = mx};
+
+    for (; facts.mx_count < plan->host_count; facts.mx_count++) {
+        mx[facts.mx_count] = plan->host[facts.mx_count].name;
+    }
+    *rule = conf_site_for(d->conf, &facts);
+    return *rule != NULL ? slice_cstr((*rule)->name) : plan->site;
+}
+
 static void follow_plan(struct deliver *d, struct job *j, const struct mx_plan *plan)
 {
     const struct conf_route *route;
     const struct conf_source *source = source_of(d, j, &route);
-    struct slice mx[MX_HOSTS_MAX];
-    struct conf_site_facts facts = {.domain = plan->domain, .mx = mx};
+    const struct conf_site *rule;
 
     if (source == NULL) {
         refuse_unknown_name(d, j);
@@ -280,11 +301,7 @@ static void follow_plan(struct deliver *d, struct job *j, const struct mx_plan *
         }
         return;
     }
-    for (; facts.mx_count < plan->host_count; facts.mx_count++) {
-        mx[facts.mx_count] = plan->host[facts.mx_count].name;
-    }
-    const struct conf_site *rule = conf_site_for(d->conf, &facts);
-    struct slice key = rule != NULL ? slice_cstr(rule->name) : plan->site;
+    struct slice key = plan_key(d, plan, &rule);
     if (handed_over(d, j, key)) {
         return;
     }
@@ -450,6 +467,39 @@ void destination_route(struct deliver *d, struct job *j)
     } else {
         route_by_mx(d, j);
     }
+}
+
+static struct slice guess_by_mx(struct deliver *d, const struct job_record *r,
+                                char space[SITE_KEY_MAX])
+{
+    struct mx_plan *plan = mx_finder_cached(d->finder, r->domain);
+    struct slice key = SLICE_NONE;
+    const struct conf_site *rule;
+
+    if (plan != NULL && plan->verdict == MX_OK) {
+        struct slice found = plan_key(d, plan, &rule);
+        if (found.len < SITE_KEY_MAX) {
+            memcpy(space, found.ptr, found.len);
+            key = slice_of(space, found.len);
+        }
+    }
+    mx_plan_unref(plan);
+    return key;
+}
+
+struct slice destination_guess(struct deliver *d, const struct job_record *r,
+                               char space[SITE_KEY_MAX])
+{
+    const struct conf_site *rule;
+
+    if (r->via == JOB_VIA_ROUTE) {
+        int len = snprintf(space, SITE_KEY_MAX, "route=" SLICE_FMT, SLICE_ARG(r->pool));
+        return slice_of(space, (size_t)len);
+    }
+    if (d->conf->sink.address.host != NULL && !d->conf->sink.dns) {
+        return sink_key(d, r->domain, space, &rule);
+    }
+    return guess_by_mx(d, r, space);
 }
 
 void destination_close(struct deliver *d)

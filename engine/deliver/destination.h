@@ -10,6 +10,11 @@
 /* True when a site is this worker's to serve. */
 bool destination_is_home(const struct deliver *d, struct slice site);
 
+/* The site of a record as far as it is known without asking anybody; empty when it is not.  May
+ * be written to `space`. */
+struct slice destination_guess(struct deliver *d, const struct job_record *r,
+                               char space[SITE_KEY_MAX]);
+
 /* The job goes to this site by this source: takes it to its path. */
 void destination_arrive(struct deliver *d, struct job *j, struct site *s,
                         const struct conf_source *source);

@@ -8,6 +8,7 @@
 #include "engine/base/mem.h"
 #include "engine/deliver/core.h"
 #include "engine/deliver/destination.h"
+#include "engine/deliver/obey.h"
 #include "engine/deliver/outcome.h"
 
 #include <string.h>
@@ -126,6 +127,9 @@ static uint32_t entry_credit(struct deliver *d, const struct list_entry *e, cons
 {
     uint32_t credit = less(memory_for(d, e->name.class), held(d));
 
+    if (orders_pause_list(queue_orders(d->queue), &e->name, deliver_now(d))) {
+        return 0;
+    }
     if (credit > 0 && e->name.bin) {
         uint32_t bin = s != NULL ? bins_credit(d, e, s) : less(UNKNOWN_SITE_CREDIT, e->asked);
         credit = bin < credit ? bin : credit;
@@ -160,8 +164,8 @@ static void share_sites(struct claim *claim)
     }
 }
 
-/* Those that can take nothing (bins of sites that are down) go to the end: a thousand of them
- * must not stand before the intake for ever. */
+/* Those that can take nothing (bins of sites that are down, paused lists) go to the end: a
+ * thousand of them must not stand before the others for ever. */
 static void gather(struct deliver *d, struct claim *claim)
 {
     struct list idle;
@@ -172,7 +176,7 @@ static void gather(struct deliver *d, struct claim *claim)
         struct list_entry *e = CONTAINER_OF(link, struct list_entry, order_link);
         struct site *s = entry_site(d, e);
         uint32_t credit = entry_credit(d, e, s);
-        if (credit == 0 && e->name.bin) {
+        if (credit == 0) {
             list_remove(link);
             list_append(&idle, link);
         }
@@ -300,8 +304,8 @@ void intake_record(struct deliver *d, const struct job_record *record)
     DELIVER_COUNT(d, claimed, 1);
     j->held = queue_hold_add(d->queue, &j->hold, j->record.id);
     if (d->draining) {
-        outcome_return(d, j); /* claimed before, answered only now */
-    } else if (!outcome_expire(d, j)) {
+        outcome_return(d, j);             /* claimed before, answered only now */
+    } else if (!obey(d, j, SLICE_NONE)) { /* the site is not known yet */
         destination_route(d, j);
     }
 }

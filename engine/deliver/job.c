@@ -38,8 +38,12 @@ enum lane_class job_lane(const struct job *j)
     return (enum lane_class)j->record.class;
 }
 
+int64_t record_expires_wall_us(const struct job_record *r, int64_t default_us)
+{
+    return r->expires_ms > 0 ? r->expires_ms * 1000 : r->created_ms * 1000 + default_us;
+}
+
 int64_t job_expires_wall_us(const struct job *j, int64_t default_us)
 {
-    return j->record.expires_ms > 0 ? j->record.expires_ms * 1000
-                                    : j->record.created_ms * 1000 + default_us;
+    return record_expires_wall_us(&j->record, default_us);
 }

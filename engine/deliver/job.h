@@ -26,6 +26,7 @@ struct job {
     struct path *path;        /* while it stands in a lane */
     int64_t claimed_us;       /* monotonic */
     int64_t dns_us;           /* how long its domain's plan took; -1: none was needed */
+    uint32_t orders_change;   /* of the orders it was last held against */
     uint8_t tries;            /* transactions that ended before MAIL was answered */
     bool sending;             /* it belongs to a transaction */
     bool lost;                /* no longer ours (queue_ops.on_lost) */
@@ -45,5 +46,6 @@ enum lane_class job_lane(const struct job *j);
 
 /* When it is to be given up, unix microseconds; `default_us` is the configuration's. */
 int64_t job_expires_wall_us(const struct job *j, int64_t default_us);
+int64_t record_expires_wall_us(const struct job_record *r, int64_t default_us);
 
 #endif

@@ -14,6 +14,7 @@
 #include "engine/deliver/transaction.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -269,6 +270,35 @@ void outcome_suppress(struct deliver *d, struct job *j, struct slice scope, stru
     DELIVER_COUNT(d, suppressed, 1);
     end_done(d, j, &e);
     buf_fini(&text);
+}
+
+void outcome_cancel(struct deliver *d, struct job *j, struct slice order)
+{
+    struct event_pair pairs[RECORD_PAIRS_MAX];
+    char text[ORDER_ID_MAX + 32];
+    struct event e;
+
+    if (forget_lost(d, j)) {
+        return;
+    }
+    snprintf(text, sizeof(text), "cancelled by order " SLICE_FMT, SLICE_ARG(order));
+    event_of_job(d, j, &e, pairs);
+    e.type = "cancelled";
+    e.attempt++; /* as for `expired` */
+    e.text = slice_cstr(text);
+    DELIVER_COUNT(d, cancelled, 1);
+    queue_order_ended(d->queue, order);
+    end_done(d, j, &e);
+}
+
+void outcome_set_aside(struct deliver *d, struct job *j, struct slice order)
+{
+    if (outcome_expire(d, j)) {
+        return;
+    }
+    DELIVER_COUNT(d, set_aside, 1);
+    queue_set_aside(d->queue, j->record.id, order);
+    forget(d, j);
 }
 
 void outcome_postpone(struct deliver *d, struct job *j, int64_t wait_us)

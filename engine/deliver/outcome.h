@@ -27,6 +27,12 @@ bool outcome_expire(struct deliver *d, struct job *j);
 /* It is on the suppression list: `suppressed`. */
 void outcome_suppress(struct deliver *d, struct job *j, struct slice scope, struct slice reason);
 
+/* An order ended it: `cancelled`. */
+void outcome_cancel(struct deliver *d, struct job *j, struct slice order);
+
+/* Stands aside for an order, until that is lifted. */
+void outcome_set_aside(struct deliver *d, struct job *j, struct slice order);
+
 /* Comes back after wait_us (never behind its expiry); no attempt is counted, no event is
  * written: the trouble was not its own. */
 void outcome_postpone(struct deliver *d, struct job *j, int64_t wait_us);

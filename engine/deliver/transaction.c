@@ -9,6 +9,7 @@
 #include "engine/deliver/conn.h"
 #include "engine/deliver/core.h"
 #include "engine/deliver/letters.h"
+#include "engine/deliver/obey.h"
 #include "engine/deliver/outcome.h"
 #include "engine/deliver/suppression.h"
 #include "engine/dns/idna.h"
@@ -242,6 +243,12 @@ static size_t rcpts_max(const struct path *p)
                             deliver_wall(p->site->d));
 }
 
+/* The last look before it is sent: true when the job is gone. */
+static bool stops(struct deliver *d, const struct path *p, struct job *j)
+{
+    return obey_fresh(d, j) ? outcome_expire(d, j) : obey(d, j, slice_cstr(p->site->key));
+}
+
 struct transaction *transaction_take(struct path *p)
 {
     struct deliver *d = p->site->d;
@@ -249,7 +256,7 @@ struct transaction *transaction_take(struct path *p)
     struct job *j;
 
     while ((j = path_next(p)) != NULL) {
-        if (outcome_expire(d, j)) {
+        if (stops(d, p, j)) {
             continue;
         }
         if (!suppression_fresh(d, j)) {
@@ -315,7 +322,7 @@ void transaction_fill(struct transaction *t, struct path *p)
             return;
         }
         path_drop(p, j);
-        if (!outcome_expire(d, j)) {
+        if (!stops(d, p, j)) {
             add_job(t, j);
         }
     }

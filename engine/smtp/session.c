@@ -306,6 +306,20 @@ void smtp_session_submit(struct smtp_session *s, struct smtp_txn *txn, int64_t n
     }
 }
 
+struct smtp_txn *smtp_session_withdraw(struct smtp_session *s)
+{
+    struct smtp_txn *txn = s->txn_head != s->txn_tail ? smtp_txn_at(s, s->txn_tail - 1) : NULL;
+
+    /* One that starts over has its first MAIL behind it. */
+    if (txn == NULL || txn->step != SMTP_STEP_MAIL || txn->mail_at_us != 0 || txn->decided > 0) {
+        return NULL;
+    }
+    s->txn_tail--;
+    s->slots[s->txn_tail % SMTP_DEPTH_MAX] = NULL;
+    s->inside--;
+    return txn;
+}
+
 void smtp_session_finish(struct smtp_session *s, struct smtp_txn *txn)
 {
     ASSERT(txn->decided == txn->rcpt_count);

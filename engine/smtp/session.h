@@ -332,6 +332,11 @@ void smtp_session_submit(struct smtp_session *s, struct smtp_txn *txn, int64_t n
  * start.  What this session itself found out (SMTP_LEARNED_AHEAD_REFUSED) stands against it. */
 void smtp_session_go_ahead(struct smtp_session *s, bool yes);
 
+/* Takes back the transaction that was submitted last, if no byte of it was handed out: it is the
+ * owner's again, without an event and without outcomes.  NULL: it has begun, or came back already;
+ * or there is none. */
+struct smtp_txn *smtp_session_withdraw(struct smtp_session *s);
+
 /* Finish what is inside, take nothing more, QUIT (pipelined behind the last dot), END. */
 void smtp_session_quit(struct smtp_session *s, int64_t now_us);
 

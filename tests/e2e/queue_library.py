@@ -169,6 +169,33 @@ class Queue:
                                               "meta",
                                               *self.BELLS, *lists], limit)
 
+    def sweep(self, life, name, number=1, place=-1, marks="", ids=(), at=0, count=100):
+        """Answers (processed, taken, length, records)."""
+        answer = self.call("volley_1_sweep", ["nodes", f"owned:{life}", "bins", "site", name],
+                           life, number, place, marks, at, count, *ids)
+        return answer[0], answer[1].decode(), answer[2], answer[3:]
+
+    def sweep_due(self, life, name, number=1, marks="", records=(), at=0, count=100):
+        answer = self.call("volley_1_sweep_due", ["nodes", f"owned:{life}", name], life, number,
+                           -1, marks, at, count, *records)
+        return answer[0], answer[1].decode(), answer[2], answer[3:]
+
+    def set_aside(self, life, jobs, number=1, worker=0):
+        """jobs: (id, order)."""
+        lists = sorted({f"held:{j[1]}" for j in jobs})
+        args = [v for j in jobs for v in (j[0], 4 + lists.index(f"held:{j[1]}"))]
+        return self.call("volley_1_set_aside", [f"owned:{life}", "orders", "meta", *lists],
+                         worker, number, *args)
+
+    def release(self, order, jobs=(), version=None):
+        """jobs: (id, list); without a list it is a broken record."""
+        if version is None:
+            version = int(self.redis.hget(META, "orders") or 0)
+        lists = sorted({j[1] for j in jobs if j[1]})
+        args = [v for j in jobs for v in (j[0], 8 + lists.index(j[1]) if j[1] else 0)]
+        return self.call("volley_1_release", [f"held:{order}", "orders", "bins", "meta",
+                                              *self.BELLS, *lists], order, version, *args)
+
     # looking
 
     def list(self, name):

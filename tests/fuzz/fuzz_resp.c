@@ -37,7 +37,7 @@ static void as_claim(const struct resp *reply)
     static struct claim claim = {.count = 2};
     int decoded = 0;
 
-    (void)claim_read(&claim, reply, on_record, &decoded);
+    (void)claim_read(&claim, SLICE("volley:{0}:"), reply, on_record, &decoded);
 }
 
 static uint64_t read_all(struct slice bytes, size_t piece)
