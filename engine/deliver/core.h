@@ -15,10 +15,13 @@
 #include "queue/queue.h"
 
 enum {
-    DELIVER_JOBS_MAX = 8192,         /* claimed jobs in memory, at most */
-    DELIVER_JOBS_MIN = 512,          /* and how many are asked for before a rate is known */
-    DELIVER_CONNECTIONS_MAX = 10000, /* open at once; the longest idle ones make room */
-    DELIVER_OUTCOMES_MAX = 20000,    /* unacknowledged outcomes that stop the claiming */
+    DELIVER_JOBS_MAX = 8192,          /* claimed jobs on their way to a connection, at most */
+    DELIVER_JOBS_MIN = 512,           /* and how many are asked for before a rate is known */
+    DELIVER_MEMORY_MAX = 32768,       /* claimed jobs in memory, those that wait included */
+    DELIVER_BLOCKED_MAX = 6144,       /* of which so many wait for a limit of their site */
+    DELIVER_JOB_BYTES_MAX = 64 << 20, /* records of all; more is claimed below this */
+    DELIVER_CONNECTIONS_MAX = 10000,  /* open at once; the longest idle ones make room */
+    DELIVER_OUTCOMES_MAX = 20000,     /* unacknowledged outcomes that stop the claiming */
 };
 
 struct deliver {
@@ -77,7 +80,10 @@ struct deliver {
     struct tls_sessions *tls_sessions;
 
     uint32_t jobs;          /* in memory */
+    size_t job_bytes;       /* their records */
     uint32_t resolving;     /* of these, those that wait for a name; bounded by destination.c */
+    uint32_t blocked;       /* those in lanes that a limit or a resting host holds up */
+    uint32_t sending;       /* those inside transactions */
     uint32_t waiting_paths; /* paths with jobs in their lanes */
     uint64_t rate_last;     /* transactions a second, over all paths */
     uint64_t rate_count;
@@ -105,6 +111,21 @@ static inline int64_t deliver_wall(const struct deliver *d)
 
 #define DELIVER_COUNT(d, counter, n) \
     atomic_fetch_add_explicit(&(d)->stats.counter, (uint64_t)(n), memory_order_relaxed)
+
+/* A job came into the worker's memory; it left. */
+static inline void deliver_job_in(struct deliver *d, const struct job *j)
+{
+    d->jobs++;
+    d->job_bytes += j->record.bytes.len;
+    DELIVER_COUNT(d, jobs, 1);
+}
+
+static inline void deliver_job_out(struct deliver *d, const struct job *j)
+{
+    d->jobs--;
+    d->job_bytes -= j->record.bytes.len;
+    atomic_fetch_sub_explicit(&d->stats.jobs, 1, memory_order_relaxed);
+}
 
 /* ---- the way of a job: each of these takes it over ---- */
 

@@ -404,8 +404,7 @@ void deliver_take(struct deliver *d, struct mailbox_node *parcels)
             continue;
         }
         j->held = true;
-        d->jobs++;
-        DELIVER_COUNT(d, jobs, 1);
+        deliver_job_in(d, j);
         if (d->draining) {
             outcome_return(d, j);
         } else {

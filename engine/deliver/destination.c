@@ -136,8 +136,7 @@ static bool handed_over(struct deliver *d, struct job *j, struct slice key)
         queue_hold_drop(d->queue, &j->hold);
         j->held = false;
     }
-    d->jobs--;
-    atomic_fetch_sub_explicit(&d->stats.jobs, 1, memory_order_relaxed);
+    deliver_job_out(d, j);
     d->o.hand_over(d->o.ctx, home, &j->parcel);
     return true;
 }

@@ -18,8 +18,8 @@ enum {
     LOOK_MAX = 256,          /* lists looked at for one claim */
     UNKNOWN_SITE_CREDIT = 4, /* of a bin whose site is not in memory: enough to learn it */
     HIGH_PERCENT = 90,
-    NORMAL_PERCENT = 80, /* of what high leaves */
-    RECORD_BYTES_MAX = 4 << 20,
+    NORMAL_PERCENT = 80,         /* of what high leaves */
+    CLAIM_BYTES_MAX = 8 << 20,   /* of all records; each list gives one at least */
     CLAIM_AGAIN_US = 100 * 1000, /* after an error */
 };
 
@@ -80,21 +80,25 @@ void intake_free(struct deliver *d)
 
 /* ---- credit ---- */
 
-/* Jobs that may be in memory before this class gets no more. */
+/* What a class may fill of any memory: the rest is for those above it. */
+static const uint32_t class_percent[] = {[JOB_HIGH] = 100, [JOB_NORMAL] = 90, [JOB_BULK] = 80};
+
+/* Jobs that may be on their way before this class gets no more. */
 static uint32_t memory_for(const struct deliver *d, enum job_class class)
 {
     uint64_t target = d->rate_last / 2;
 
     target = target < DELIVER_JOBS_MIN ? DELIVER_JOBS_MIN : target;
     target = target > DELIVER_JOBS_MAX ? DELIVER_JOBS_MAX : target;
-    return (uint32_t)(target * (class == JOB_HIGH ? 100 : class == JOB_NORMAL ? 90 : 80) / 100);
+    return (uint32_t)(target * class_percent[class] / 100);
 }
 
-/* Jobs that count for that.  Those that wait for a name do not: servers that do not answer
- * would end all claiming. */
+/* Jobs that count for that: those that we could bring to a connection as fast as we work.  Not
+ * those that wait for the world (a name, a limit, the reply of a server): a thousand slow sites
+ * would end all claiming, and who stands behind them in the intake would wait for them. */
 static uint32_t held(const struct deliver *d)
 {
-    return d->jobs - d->resolving + d->claiming;
+    return d->jobs - d->resolving - d->blocked - d->sending + d->claiming;
 }
 
 static uint32_t less(uint32_t from, uint32_t what)
@@ -125,11 +129,14 @@ static struct site *entry_site(struct deliver *d, const struct list_entry *e)
 
 static uint32_t entry_credit(struct deliver *d, const struct list_entry *e, const struct site *s)
 {
+    uint32_t all = DELIVER_MEMORY_MAX / 100 * class_percent[e->name.class];
+    uint32_t room = less(all, d->jobs + d->claiming);
     uint32_t credit = less(memory_for(d, e->name.class), held(d));
 
     if (orders_pause_list(queue_orders(d->queue), &e->name, deliver_now(d))) {
         return 0;
     }
+    credit = credit < room ? credit : room;
     if (credit > 0 && e->name.bin) {
         uint32_t bin = s != NULL ? bins_credit(d, e, s) : less(UNKNOWN_SITE_CREDIT, e->asked);
         credit = bin < credit ? bin : credit;
@@ -265,7 +272,8 @@ static bool claim_once(struct deliver *d)
     for (size_t i = 0; i < claim.count; i++) {
         if (claim.given[i] > 0) {
             struct list_entry *e = claim.entry[i];
-            wants[count++] = (struct queue_want){e->node.key, claim.given[i], RECORD_BYTES_MAX};
+            uint32_t bytes = (uint32_t)((uint64_t)CLAIM_BYTES_MAX * claim.given[i] / asked);
+            wants[count++] = (struct queue_want){e->node.key, claim.given[i], bytes};
             list_remove(&e->order_link);
             list_append(&d->list_order, &e->order_link);
         }
@@ -289,6 +297,7 @@ void intake_claim(struct deliver *d)
         return;
     }
     while (d->up && !d->draining && held(d) < memory_for(d, JOB_HIGH) &&
+           d->jobs + d->claiming < DELIVER_MEMORY_MAX && d->job_bytes < DELIVER_JOB_BYTES_MAX &&
            queue_backlog(d->queue) <= DELIVER_OUTCOMES_MAX && queue_may_start(d->queue) &&
            claim_once(d)) {}
 }
@@ -299,8 +308,7 @@ void intake_record(struct deliver *d, const struct job_record *record)
 {
     struct job *j = job_new(record, deliver_now(d));
 
-    d->jobs++;
-    DELIVER_COUNT(d, jobs, 1);
+    deliver_job_in(d, j);
     DELIVER_COUNT(d, claimed, 1);
     j->held = queue_hold_add(d->queue, &j->hold, j->record.id);
     if (d->draining) {

@@ -92,8 +92,7 @@ static void forget(struct deliver *d, struct job *j)
         queue_hold_drop(d->queue, &j->hold);
         j->held = false;
     }
-    d->jobs--;
-    atomic_fetch_sub_explicit(&d->stats.jobs, 1, memory_order_relaxed);
+    deliver_job_out(d, j);
     job_free(j);
 }
 

@@ -17,7 +17,12 @@
 #include "engine/deliver/reuse.h"
 #include "engine/deliver/transaction.h"
 
-enum { PUMP_CLEAR_US = 200 * 1000, PUMP_STUCK_US = 1000 * 1000, EVICT_MAX = 16 /* at a time */ };
+enum {
+    PUMP_CLEAR_US = 200 * 1000,
+    PUMP_SOON_US = 50 * 1000, /* when a slot is free again, nobody can tell */
+    PUMP_STUCK_US = 1000 * 1000,
+    EVICT_MAX = 16, /* at a time */
+};
 
 /* Notes when to look again. */
 static void pump_at(struct path *p, int64_t due_us)
@@ -29,6 +34,15 @@ static void pump_at(struct path *p, int64_t due_us)
     }
 }
 
+/* What waits is held up until then, at the earliest. */
+static void held_up(struct path *p, int64_t until_us)
+{
+    int64_t soon_us = deliver_now(p->site->d) + PUMP_SOON_US;
+
+    pump_at(p, until_us);
+    path_block(p, until_us != LIMITER_NO_TIME ? until_us : soon_us);
+}
+
 /* True when the limits let the next letter go; otherwise the path's timer is set. */
 static bool may_send(struct path *p, struct limiter_scope *row[PATH_SCOPES], int64_t now_us)
 {
@@ -37,7 +51,7 @@ static bool may_send(struct path *p, struct limiter_scope *row[PATH_SCOPES], int
     if (!v.go) {
         /* Asked in earnest as well: that is what tells the buckets that work waits. */
         v = limiter_send(row, PATH_SCOPES, 1, 0, now_us);
-        pump_at(p, v.until_us);
+        held_up(p, v.until_us);
     }
     return v.go;
 }
@@ -62,7 +76,7 @@ static bool pump_send(struct path *p)
         }
         v = limiter_send(row, PATH_SCOPES, 1, t->copy.raw.len, now_us);
         if (!v.go) {
-            pump_at(p, v.until_us);
+            held_up(p, v.until_us);
             transaction_undo(t, p);
             return false;
         }
@@ -70,7 +84,11 @@ static bool pump_send(struct path *p)
         conn_submit(CONTAINER_OF(link, struct conn, ready_link), t);
     }
     if (path_waiting(p) > 0 && list_empty(&p->ready)) {
-        return limiter_send_ask(row, PATH_SCOPES, now_us).go || p->connections == 0;
+        struct limiter_verdict v = limiter_send_ask(row, PATH_SCOPES, now_us);
+        if (!v.go) {
+            path_block(p, v.until_us != LIMITER_NO_TIME ? v.until_us : now_us + PUMP_SOON_US);
+        }
+        return v.go || p->connections == 0;
     }
     return true;
 }
@@ -155,13 +173,13 @@ static void pump_connect(struct path *p)
         }
         struct host *h = hosts_pick(&s->hosts, &p->want, now_us, &up_us);
         if (h == NULL) {
-            pump_at(p, up_us);
+            held_up(p, up_us);
             return;
         }
         struct limiter_verdict v =
             limiter_connect(row, PATH_SCOPES, &h->connections, bulk_only ? 1 : 0, now_us);
         if (!v.go) {
-            pump_at(p, v.until_us);
+            held_up(p, v.until_us);
             return;
         }
         if (reuse_take(p, h)) {
@@ -170,7 +188,7 @@ static void pump_connect(struct path *p)
             }
         } else if (local_until_us(d, p->source) > now_us) {
             limiter_disconnect(row, PATH_SCOPES, &h->connections);
-            pump_at(p, local_until_us(d, p->source));
+            held_up(p, local_until_us(d, p->source));
             full = true;
         } else if (room_for_one(p)) {
             conn_open(p, h);
@@ -200,6 +218,7 @@ void pump_path(struct path *p)
     struct deliver *d = p->site->d;
     int64_t now_us = deliver_now(d), up_us;
 
+    path_unblock(p);
     if (d->draining || path_waiting(p) == 0) {
         return;
     }
@@ -220,6 +239,9 @@ void pump_path(struct path *p)
                                                         : now_us + PUMP_STUCK_US);
     }
     if (path_waiting(p) > 0) {
+        if (!p->blocked && p->opening > 0 && p->opening == p->connections) {
+            path_block(p, 0); /* nobody has answered yet */
+        }
         uint32_t keep = path_capacity(p, now_us);
         pump_park(p, keep * 2);
     }

@@ -14,7 +14,7 @@
 #include <string.h>
 
 enum {
-    CAPACITY_MIN = 4,         /* a lane may always keep so many jobs in memory */
+    CAPACITY_MIN = 4,         /* a lane may keep so many jobs in memory, if not too many do */
     CAPACITY_NEW = 64,        /* before a path has shown its speed */
     CAPACITY_WINDOW_MS = 500, /* else what it sends in this time */
     RATE_SHIFT = 2,           /* weight of the newest second: 1/4 */
@@ -285,6 +285,7 @@ static void path_counted(struct path *p, struct job *j)
         list_remove(&p->idle_link);
     }
     p->waiting[job_lane(j)]++;
+    d->blocked += p->blocked;
     j->path = p;
 }
 
@@ -307,10 +308,28 @@ void path_drop(struct path *p, struct job *j)
     list_remove(&j->link);
     j->path = NULL;
     p->waiting[job_lane(j)]--;
+    p->site->d->blocked -= p->blocked;
     if (path_waiting(p) == 0) {
         p->site->d->waiting_paths--;
         path_rest(p);
     }
+}
+
+void path_unblock(struct path *p)
+{
+    if (p->blocked) {
+        p->blocked = false;
+        p->blocked_until_us = 0;
+        p->site->d->blocked -= path_waiting(p);
+    }
+}
+
+void path_block(struct path *p, int64_t until_us)
+{
+    path_unblock(p);
+    p->blocked = true;
+    p->blocked_until_us = until_us;
+    p->site->d->blocked += path_waiting(p);
 }
 
 void path_rest(struct path *p)
@@ -384,7 +403,7 @@ static uint32_t least(uint32_t a, uint32_t b)
 uint32_t path_capacity(const struct path *p, int64_t now_us)
 {
     const struct deliver *d = p->site->d;
-    uint32_t share = DELIVER_JOBS_MAX / 2 / (d->waiting_paths > 0 ? d->waiting_paths : 1);
+    uint32_t share = DELIVER_BLOCKED_MAX / (d->waiting_paths > 0 ? d->waiting_paths : 1);
     uint32_t jobs =
         p->rate_last > 0 || p->rate_count > CAPACITY_NEW
             ? (uint32_t)((uint64_t)(p->rate_last + p->rate_count) * CAPACITY_WINDOW_MS / 1000)
@@ -400,13 +419,16 @@ uint32_t path_capacity(const struct path *p, int64_t now_us)
     if (!p->site->proven && p->site->down) {
         return 1; /* it was down and is probed with one */
     }
+    if (p->blocked_until_us > now_us && d->blocked >= DELIVER_BLOCKED_MAX) {
+        return 0; /* enough waits here for one limit or another: Redis is the place to wait */
+    }
     if (jobs < CAPACITY_NEW) {
         jobs = CAPACITY_NEW;
     }
     jobs = least(jobs, capacity_of_rate(&p->limits->rate));
     jobs = least(jobs, capacity_of_rate(&p->site->total.limits->rate));
     jobs = least(jobs, share);
-    return jobs > CAPACITY_MIN ? jobs : CAPACITY_MIN;
+    return jobs > CAPACITY_MIN ? jobs : least(CAPACITY_MIN, share > 0 ? share : 1);
 }
 
 static void path_free(struct path *p)

@@ -86,6 +86,8 @@ struct path {
     uint32_t connections; /* all, opening ones included */
     struct timer timer;   /* looks again when a limit or a host lets go on */
     int64_t moved_us;     /* when a transaction ended last, or a connection was opened */
+    bool blocked;         /* a limit or a resting host holds up what waits: path_block() */
+    int64_t blocked_until_us;
     int64_t txn_us;       /* moving mean of what a transaction holds a connection */
     int64_t rate_from_us; /* start of the second being counted */
     uint32_t rate_count;  /* transactions in it */
@@ -124,6 +126,10 @@ void path_count(struct path *p, int64_t us, int64_t now_us);
 void path_put(struct path *p, struct job *j);
 void path_put_back(struct path *p, struct job *j);
 void path_drop(struct path *p, struct job *j);
+
+/* Nothing of what waits can go before until_us; or it may be possible now. */
+void path_block(struct path *p, int64_t until_us);
+void path_unblock(struct path *p);
 
 /* Puts the path among the idle ones when it has neither jobs nor connections any more. */
 void path_rest(struct path *p);
