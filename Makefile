@@ -239,7 +239,8 @@ demo: deps-build deps-run
 # ---- manual pages, install, dist ---------------------------------------------------------------
 # Manual pages are printed by the programs from the tables that parse their command lines.
 
-MAN_COMMANDS := run send check demo
+MAN_COMMANDS := run send check demo queue \
+                $(addprefix queue-,stats list show pause resume cancel retry library)
 MAN_PAGES    := $(BUILD)/man/volley.1 $(MAN_COMMANDS:%=$(BUILD)/man/volley-%.1) \
                 $(patsubst $(BUILD)/%,$(BUILD)/man/%.1,$(filter-out $(BUILD)/volley,$(PROGRAMS)))
 
@@ -254,7 +255,7 @@ $(BUILD)/man/volley.1: $(BUILD)/volley
 	$(Q)$< help --man $(dated)
 $(MAN_COMMANDS:%=$(BUILD)/man/volley-%.1): $(BUILD)/man/volley-%.1: $(BUILD)/volley
 	@mkdir -p $(@D)
-	$(Q)$< help --man $* $(dated)
+	$(Q)$< help --man $(subst -, ,$*) $(dated)
 $(BUILD)/man/volley-sink.1 $(BUILD)/man/volley-bench.1: $(BUILD)/man/%.1: $(BUILD)/%
 	@mkdir -p $(@D)
 	$(Q)$< --man $(dated)

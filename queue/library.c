@@ -8,6 +8,7 @@
 #include "engine/base/err.h"
 #include "engine/base/mem.h"
 
+#include <limits.h>
 #include <string.h>
 
 /* Raised with every change of the Lua text that engines or submitters can notice. */
@@ -86,8 +87,7 @@ void library_put_source(unsigned which, struct buf *out)
 
 /* ---- deciding ---- */
 
-/* The version in the second line of a loaded library's text; 0 when there is none. */
-static uint64_t version_of(struct slice source)
+unsigned library_version_of(struct slice source)
 {
     static const struct slice mark = {"-- volley library version ", 26};
     struct slice line;
@@ -99,7 +99,7 @@ static uint64_t version_of(struct slice source)
             version = 0;
         }
     }
-    return version;
+    return version <= UINT_MAX ? (unsigned)version : UINT_MAX;
 }
 
 /* Whether ours has to be loaded, by the answer to FUNCTION LIST ... WITHCODE: one library,
@@ -118,7 +118,7 @@ static bool load_needed(unsigned which, const struct resp *list)
         }
     }
     library_put_source(which, &ours);
-    uint64_t version = version_of(loaded);
+    unsigned version = library_version_of(loaded);
     /* The same version with another text is a developer's build: his is the newer one. */
     bool needed = version < LIBRARY_VERSION ||
                   (version == LIBRARY_VERSION && !slice_eq(loaded, buf_slice(&ours)));
@@ -126,8 +126,7 @@ static bool load_needed(unsigned which, const struct resp *list)
     return needed;
 }
 
-/* What an answer means; appends a sentence for people when it is an error. */
-static int judge(const struct resp *reply, struct buf *why)
+int library_judge(const struct resp *reply, struct buf *why)
 {
     if (reply->type != RESP_ERROR) {
         return 0;
@@ -177,7 +176,7 @@ static int step_sync(struct sync *s, const struct resp **reply, struct buf *why)
         buf_puts(why, slice_cstr(sync_error(s)));
         return err;
     }
-    return judge(*reply, why);
+    return library_judge(*reply, why);
 }
 
 int library_ensure_sync(struct sync *s, struct buf *why)
@@ -223,7 +222,7 @@ static bool ensure_failed(struct ensure *e, int err, const struct resp *reply)
     struct buf why = BUF_EMPTY;
 
     if (err == 0) {
-        err = judge(reply, &why);
+        err = library_judge(reply, &why);
     } else {
         buf_puts(&why, slice_cstr(err_name(err)));
     }

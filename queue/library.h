@@ -19,6 +19,10 @@ enum { LIBRARY_PUBLIC, LIBRARY_ENGINE, LIBRARY_COUNT };
 const char *library_name(unsigned which);
 void library_put_source(unsigned which, struct buf *out);
 unsigned library_version(void);
+/* The version in the text of a loaded library; 0 when there is none. */
+unsigned library_version_of(struct slice source);
+/* What an answer to FUNCTION means.  0 or ERR_*, with a sentence for people in *why. */
+int library_judge(const struct resp *reply, struct buf *why);
 
 /* Loads what is missing or older.  `done` gets 0, or ERR_* with a sentence for people (Redis
  * before 7, no permission, out of memory); ERR_INVALID: no use to try again. */

@@ -7,10 +7,14 @@
 #include <stdio.h>
 #include <string.h>
 
-const struct command commands[] = {
-    {"run", &run_command, cmd_run},    {"send", &send_command, cmd_send},
-    {"demo", &demo_command, cmd_demo}, {"check", &check_command, cmd_check},
-    {"help", &help_command, cmd_help}, {NULL, NULL, NULL},
+static const struct command commands[] = {
+    {"run", &run_command, cmd_run, NULL},
+    {"send", &send_command, cmd_send, NULL},
+    {"queue", &queue_command, NULL, queue_commands},
+    {"demo", &demo_command, cmd_demo, NULL},
+    {"check", &check_command, cmd_check, NULL},
+    {"help", &help_command, cmd_help, NULL},
+    {NULL, NULL, NULL, NULL},
 };
 
 static const char *const overview_text[] = {
@@ -31,62 +35,77 @@ static const struct args_pair overview_examples[] = {
     {NULL, NULL},
 };
 
-struct args_command command_overview(struct args_pair pairs[COMMANDS_MAX + 1])
+static const struct args_command volley_command = {
+    .name = "volley",
+    .summary = "high-throughput bulk mail sending engine",
+    .synopsis = "COMMAND [OPTION]...",
+    .description = overview_text,
+    .files = overview_files,
+    .examples = overview_examples,
+};
+
+const struct command command_root = {"volley", &volley_command, NULL, commands};
+
+struct args_command command_table(const struct command *command,
+                                  struct args_pair pairs[COMMANDS_MAX + 1])
 {
+    struct args_command table = *command->args;
     size_t count = 0;
 
-    for (const struct command *c = commands; c->word != NULL; c++) {
+    for (const struct command *c = command->sub; c != NULL && c->word != NULL; c++) {
         ASSERT(count < COMMANDS_MAX);
         pairs[count++] = (struct args_pair){c->word, c->args->summary};
     }
     pairs[count] = (struct args_pair){NULL, NULL};
-    return (struct args_command){
-        .name = "volley",
-        .summary = "high-throughput bulk mail sending engine",
-        .synopsis = "COMMAND [OPTION]...",
-        .description = overview_text,
-        .commands = pairs,
-        .files = overview_files,
-        .examples = overview_examples,
-    };
+    table.commands = count > 0 ? pairs : NULL;
+    return table;
 }
 
-const struct command *command_find(const char *word)
+const struct command *command_find(const struct command *parent, const char *word)
 {
+    const char *name = parent->args->name;
     struct suggest near;
 
     suggest_init(&near, slice_cstr(word));
-    for (const struct command *c = commands; c->word != NULL; c++) {
+    for (const struct command *c = parent->sub; c != NULL && c->word != NULL; c++) {
         if (strcmp(c->word, word) == 0) {
             return c;
         }
         suggest_offer(&near, slice_cstr(c->word));
     }
-    fprintf(stderr, "volley: unknown command %s", word);
+    fprintf(stderr, "%s: unknown command %s", name, word);
     if (near.best.len > 0) {
         fprintf(stderr, ", did you mean " SLICE_FMT "?", SLICE_ARG(near.best));
     }
-    fprintf(stderr, "\nSee 'volley --help'.\n");
+    fprintf(stderr, "\nSee '%s --help'.\n", name);
     return NULL;
 }
 
-int command_main(int argc, char **argv)
+/* A command with subcommands: its options only ask (--help, --version). */
+static int run_sub(const struct command *command, int argc, char **argv)
 {
     struct args_pair pairs[COMMANDS_MAX + 1];
-    struct args_command overview = command_overview(pairs);
+    struct args_command table = command_table(command, pairs);
 
     if (argc < 2) {
         struct buf help = BUF_EMPTY;
-        args_put_help(&help, &overview);
+        args_put_help(&help, &table);
         fwrite(help.ptr, 1, help.len, stderr);
         buf_fini(&help);
         return ARGS_EXIT_USAGE;
     }
     if (argv[1][0] == '-') {
-        /* Options come before the command only to ask: --help, --version. */
-        int code = args_main(&overview, 2, argv, NULL, NULL);
+        int code = args_main(&table, 2, argv, NULL, NULL);
         return code >= 0 ? code : ARGS_EXIT_USAGE;
     }
-    const struct command *command = command_find(argv[1]);
-    return command != NULL ? command->run(argc - 1, argv + 1) : ARGS_EXIT_USAGE;
+    const struct command *sub = command_find(command, argv[1]);
+    if (sub == NULL) {
+        return ARGS_EXIT_USAGE;
+    }
+    return sub->sub != NULL ? run_sub(sub, argc - 1, argv + 1) : sub->run(argc - 1, argv + 1);
+}
+
+int command_main(int argc, char **argv)
+{
+    return run_sub(&command_root, argc, argv);
 }

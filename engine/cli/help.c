@@ -37,10 +37,10 @@ static const char *const description[] = {
 const struct args_command help_command = {
     .name = "volley help",
     .summary = "explain a command, or the configuration",
-    .synopsis = "[COMMAND] [OPTION]...",
+    .synopsis = "[COMMAND [COMMAND]] [OPTION]...",
     .description = description,
     .options = options,
-    .operands_max = 1,
+    .operands_max = 2,
     .operand = "COMMAND",
 };
 
@@ -56,20 +56,21 @@ static void put_command(struct buf *out, const struct args_command *args,
 
 static int help(const struct help_options *o, const struct args_list *operands, struct buf *out)
 {
+    const struct command *command = &command_root;
     struct args_pair pairs[COMMANDS_MAX + 1];
 
     if (o->reference) {
         conf_put_reference(out);
-    } else if (operands->count == 0) {
-        struct args_command overview = command_overview(pairs);
-        put_command(out, &overview, o);
-    } else {
-        const struct command *command = command_find(operands->items[0]);
+        return ARGS_EXIT_OK;
+    }
+    for (size_t i = 0; i < operands->count; i++) {
+        command = command_find(command, operands->items[i]);
         if (command == NULL) {
             return ARGS_EXIT_USAGE;
         }
-        put_command(out, command->args, o);
     }
+    struct args_command table = command_table(command, pairs);
+    put_command(out, &table, o);
     return ARGS_EXIT_OK;
 }
 
