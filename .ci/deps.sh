@@ -27,6 +27,7 @@ build need libyaml-dev             configuration files
 build need libc-ares-dev           DNS
 build need libidn2-dev             international domain names
 run   need redis-server            holds the queue (only the program is used)
+run   need tzdata                  time zones of delivery windows
 test  need libcmocka-dev           unit tests
 test  need python3                 test runner
 test  need python3-pytest          end-to-end tests

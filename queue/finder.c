@@ -58,10 +58,13 @@ int finder_read_answer(const struct redis_url *url, const struct place *seed,
             buf_printf(why, "it watches no master named %s", url->master);
         }
     } else {
-        err = topology_read_slot(reply, topology_partition_slot(url->partition), seed, master);
-        if (err == ERR_NOTFOUND) {
-            buf_printf(why, "no node serves slot %u of partition %u",
-                       topology_partition_slot(url->partition), url->partition);
+        unsigned slot = url->suppression ? topology_slot(SLICE("suppress:{list}:"))
+                                         : topology_partition_slot(url->partition);
+        err = topology_read_slot(reply, slot, seed, master);
+        if (err == ERR_NOTFOUND && url->suppression) {
+            buf_printf(why, "no node serves slot %u of the suppression list", slot);
+        } else if (err == ERR_NOTFOUND) {
+            buf_printf(why, "no node serves slot %u of partition %u", slot, url->partition);
         }
     }
     if (err == ERR_PROTO) {

@@ -35,6 +35,7 @@ struct redis_url {
     char *password;
     unsigned db;
     unsigned partition; /* whose keys are asked for: in a Cluster it decides where to connect */
+    bool suppression;   /* those of the suppression list instead */
     char *master;       /* SENTINEL: its name */
     char *sentinel_user;
     char *sentinel_password;

@@ -407,7 +407,9 @@ struct suppress *suppress_new(const struct suppress_options *options)
     list_init(&s->additions);
     timer_init(&s->tick, on_tick);
     timer_init(&s->close_by, on_close_by);
-    s->redis = redis_new(s->io, options->url, &redis_ops, s);
+    struct redis_url url = *options->url; /* borrowed: redis_new() takes a copy */
+    url.suppression = true;
+    s->redis = redis_new(s->io, &url, &redis_ops, s);
     wheel_arm(io_wheel(s->io), &s->tick, 0);
     return s;
 }
