@@ -239,9 +239,36 @@ local function attempts_of(value)
     return u16(n)
 end
 
--- Windows are read by the engine, which knows time zones; here only their alphabet.
+local WEEKDAYS = {mon = 1, tue = 2, wed = 3, thu = 4, fri = 5, sat = 6, sun = 7}
+
+local function clock_of(text)
+    local hour, minute = match(text, '^(%d%d?):(%d%d)$')
+    hour, minute = tonumber(hour), tonumber(minute)
+    return hour and minute < 60 and (hour < 24 or hour == 24 and minute == 0) and hour * 60 + minute
+end
+
+-- What a word of a window is: days, hours, zone, or nil.
+local function window_word(word)
+    local first, last = match(word, '^([^-]+)-(.*)$')
+    if WEEKDAYS[lower(first or word)] and WEEKDAYS[lower(last or word)] then
+        return 'days'
+    end
+    local from, to = clock_of(first or ''), clock_of(last or '')
+    if from and to and from < 1440 then
+        return 'hours'
+    end
+    return #word <= 64 and find(word, '^%a[%w_+/-]*$') and 'zone'
+end
+
+-- Only the form of it: the engine, which knows time zones, reads it again (throttle/window.h).
 local function window_of(value)
-    if #value > 200 or not find(value, '^[%w :,+/_-]+$') then
+    local last, ok = nil, #value <= 200
+    for word in gmatch(value, '[^ ,]+') do
+        local kind = window_word(word)
+        ok = ok and kind and last ~= 'zone' and (kind ~= 'zone' or last == 'hours')
+        last = kind
+    end
+    if not ok or (last ~= 'hours' and last ~= 'zone') then
         return nil, shown(value) .. ' is no window: write Mon-Fri 08:00-18:00 Europe/Berlin'
     end
     return value

@@ -11,6 +11,7 @@
 #include "engine/base/log.h"
 #include "engine/base/mem.h"
 #include "queue/bell.h"
+#include "queue/clock.h"
 #include "queue/fcall.h"
 #include "queue/library.h"
 #include "queue/promote.h"
@@ -45,6 +46,9 @@ struct node {
     const struct node_ops *ops;
     void *ctx;
 
+    struct queue_clock clock;
+    _Atomic int64_t offset_us, expiry_offset_us; /* of the clock, for other threads */
+    _Atomic bool clock_known;
     _Atomic uint64_t epoch;     /* 0: no life */
     _Atomic int64_t renewed_us; /* when the last renewal that succeeded was sent */
 
@@ -96,6 +100,40 @@ bool node_may_start(const struct node *n, int64_t now_us)
     }
     return n->single_node ||
            now_us - atomic_load_explicit(&n->renewed_us, memory_order_acquire) < NODE_DOUBT_US;
+}
+
+bool node_clock(const struct node *n, int64_t *offset_us, int64_t *expiry_offset_us)
+{
+    *offset_us = atomic_load_explicit(&n->offset_us, memory_order_relaxed);
+    *expiry_offset_us = atomic_load_explicit(&n->expiry_offset_us, memory_order_relaxed);
+    return atomic_load_explicit(&n->clock_known, memory_order_acquire);
+}
+
+/* ---- the clock ---- */
+
+static void on_clock(void *ctx, int64_t redis_us)
+{
+    struct node *n = ctx;
+
+    if (queue_clock_hear(&n->clock, redis_us, io_now_us(n->io))) {
+        log_warn("the clock of Redis jumped ahead; for %d minutes no job expires by it",
+                 CLOCK_DOUBT_US / 60000000);
+    }
+    atomic_store_explicit(&n->offset_us, n->clock.offset_us, memory_order_relaxed);
+    atomic_store_explicit(&n->expiry_offset_us, n->clock.expiry_offset_us, memory_order_relaxed);
+    atomic_store_explicit(&n->clock_known, true, memory_order_release);
+}
+
+/* The answer to TIME: seconds and microseconds. */
+static void on_time(void *ctx, int err, const struct resp *reply)
+{
+    int64_t seconds, micros;
+
+    if (err == 0 && reply->type == RESP_ARRAY && reply->count == 2 &&
+        resp_int(&reply->items[0], &seconds) == 0 && resp_int(&reply->items[1], &micros) == 0 &&
+        seconds > 0 && seconds < INT64_MAX / 2000000) {
+        on_clock(ctx, seconds * 1000000 + micros);
+    }
 }
 
 /* ---- up, down, fatal ---- */
@@ -165,6 +203,8 @@ static void put_setting(struct buf *out, struct slice name, uint64_t value)
 static void register_ask(struct node *n)
 {
     enum { SETTINGS = 3 };
+    static const struct slice time = {"TIME", 4};
+    redis_command(n->redis, &time, 1, 0, on_time, n); /* known before there is a life */
     struct buf *out = redis_begin(n->redis);
 
     n->sent_us = io_now_us(n->io);
@@ -422,7 +462,7 @@ struct node *node_new(const struct node_options *options, struct buf *why)
     n->open = 2;
     n->redis = redis_new(n->io, options->url, &redis_ops, n);
     n->bell = bell_new(n->io, options->url, &n->keys, &bell_ops, n);
-    promote_init(&n->promote, n->io, n->redis, &n->keys);
+    promote_init(&n->promote, n->io, n->redis, &n->keys, on_clock, n);
     return n;
 }
 

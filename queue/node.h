@@ -81,5 +81,8 @@ uint64_t node_life(const struct node *n, char out[NODE_LIFE_MAX]);
 uint64_t node_epoch(const struct node *n); /* that number alone */
 /* False while the lease is in doubt.  `now_us` is monotonic (io_now_us). */
 bool node_may_start(const struct node *n, int64_t now_us);
+/* What to add to the monotonic time for Redis' clock, and for that by which jobs end (clock.h).
+ * False before Redis has told its time, which is before the first registration. */
+bool node_clock(const struct node *n, int64_t *offset_us, int64_t *expiry_offset_us);
 
 #endif

@@ -61,6 +61,7 @@ static void on_due(void *ctx, int err, const struct resp *reply)
         again(p, PROMOTE_POLL_US);
         return;
     }
+    p->heard(p->ctx, reply->items[0].integer * 1000);
     p->next_in_us = next_in_us(reply);
     p->full = reply->items[2].integer >= PROMOTE_JOBS;
     if (reply->items[2].integer == 0 || !p->running) {
@@ -98,12 +99,15 @@ static void on_timer(struct timer *t, int64_t now_us)
     redis_end(p->redis, 0, on_due, p);
 }
 
-void promote_init(struct promote *p, struct io *io, struct redis *redis, const struct keys *keys)
+void promote_init(struct promote *p, struct io *io, struct redis *redis, const struct keys *keys,
+                  void (*heard)(void *ctx, int64_t redis_us), void *ctx)
 {
     memset(p, 0, sizeof(*p));
     p->io = io;
     p->redis = redis;
     p->keys = keys;
+    p->heard = heard;
+    p->ctx = ctx;
     timer_init(&p->timer, on_timer);
 }
 

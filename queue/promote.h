@@ -17,6 +17,8 @@ struct promote {
     struct redis *redis;
     const struct keys *keys;
     struct timer timer;
+    void (*heard)(void *ctx, int64_t redis_us); /* Redis' time */
+    void *ctx;
     bool running; /* from promote_start() to promote_stop() */
     bool asking;  /* a call is under way */
     bool full;    /* more than one call's worth was due */
@@ -24,7 +26,8 @@ struct promote {
     uint64_t promoted;
 };
 
-void promote_init(struct promote *p, struct io *io, struct redis *redis, const struct keys *keys);
+void promote_init(struct promote *p, struct io *io, struct redis *redis, const struct keys *keys,
+                  void (*heard)(void *ctx, int64_t redis_us), void *ctx);
 void promote_start(struct promote *p); /* the connection is up, the library loaded */
 void promote_stop(struct promote *p);  /* idempotent */
 

@@ -34,7 +34,9 @@ struct deliver {
     struct rng rng;
     struct slice *self; /* our own host names, for the MX loop check */
     size_t self_count;
-    int64_t wall_offset_us; /* wall time minus monotonic time, read once a tick */
+    /* Wall time minus monotonic time, read once a tick: of this machine, for events; of Redis,
+     * for jobs; and that by which jobs end (queue/clock.h). */
+    int64_t wall_offset_us, queue_offset_us, expiry_offset_us;
 
     /* intake.c */
     struct map lists; /* known non-empty intakes and bins of sites at home here */
@@ -51,6 +53,11 @@ struct deliver {
     struct map letters;
     struct list letter_order; /* least recently used first */
     size_t letter_bytes;
+
+    /* schedule.c */
+    struct map windows, zones;
+    int64_t zones_until_us; /* then they are read again */
+    int64_t zones_complain_us;
 
     /* suppression.c */
     struct suppress *suppress;
@@ -107,6 +114,17 @@ static inline int64_t deliver_now(const struct deliver *d)
 static inline int64_t deliver_wall(const struct deliver *d)
 {
     return io_now_us(d->o.io) + d->wall_offset_us;
+}
+
+/* By Redis' clock. */
+static inline int64_t deliver_queue_wall(const struct deliver *d)
+{
+    return io_now_us(d->o.io) + d->queue_offset_us;
+}
+
+static inline int64_t deliver_expiry_wall(const struct deliver *d)
+{
+    return io_now_us(d->o.io) + d->expiry_offset_us;
 }
 
 #define DELIVER_COUNT(d, counter, n) \

@@ -16,6 +16,7 @@
 #include "engine/deliver/obey.h"
 #include "engine/deliver/outcome.h"
 #include "engine/deliver/pump.h"
+#include "engine/deliver/schedule.h"
 #include "engine/deliver/suppression.h"
 #include "engine/deliver/transaction.h"
 
@@ -227,6 +228,8 @@ static void init_lists(struct deliver *d)
     map_init(&d->domains);
     map_init(&d->letters);
     map_init(&d->sites);
+    map_init(&d->windows);
+    map_init(&d->zones);
     map_init(&d->shelves);
     map_init(&d->local_troubles);
     list_init(&d->roomless);
@@ -272,6 +275,15 @@ static struct journal *open_journal(struct deliver *d)
     return d->o.journal != NULL ? journal_new(&options) : NULL;
 }
 
+static void clocks_read(struct deliver *d)
+{
+    d->wall_offset_us = clock_wall_us() - deliver_now(d);
+    if (!node_clock(d->o.node, &d->queue_offset_us, &d->expiry_offset_us)) {
+        d->queue_offset_us = d->wall_offset_us;
+        d->expiry_offset_us = d->wall_offset_us;
+    }
+}
+
 struct deliver *deliver_new(const struct deliver_options *options, struct buf *why)
 {
     struct deliver *d = mem_zalloc(sizeof(*d));
@@ -281,7 +293,7 @@ struct deliver *deliver_new(const struct deliver_options *options, struct buf *w
     d->conns_max = DELIVER_CONNECTIONS_MAX;
     rng_seed_os(&d->rng);
     init_lists(d);
-    d->wall_offset_us = clock_wall_us() - deliver_now(d);
+    clocks_read(d);
     d->rate_from_us = deliver_now(d);
     open_tls(d);
     if (needs_dns(d->conf) || d->conf->routes.count > 0) {
@@ -323,6 +335,9 @@ static void deliver_free(struct deliver *d)
     map_fini(&d->domains);
     map_fini(&d->letters);
     map_fini(&d->sites);
+    schedule_free(d);
+    map_fini(&d->windows);
+    map_fini(&d->zones);
     map_fini(&d->shelves);
     local_free(d);
     mem_free(d->self);
@@ -464,7 +479,7 @@ static void flush(struct deliver *d)
 
 int64_t deliver_tick(struct deliver *d)
 {
-    d->wall_offset_us = clock_wall_us() - deliver_now(d);
+    clocks_read(d);
     rate_roll(d);
     pump_runnable(d);
     intake_claim(d);

@@ -263,7 +263,7 @@ static void refuse_plan(struct deliver *d, struct job *j, const struct mx_plan *
 /* The age of a job decides how long it rests: an eighth of it, within bounds. */
 static int64_t postpone_for(const struct deliver *d, const struct job *j)
 {
-    int64_t wait_us = (deliver_wall(d) - j->record.created_ms * 1000) / 8;
+    int64_t wait_us = (deliver_queue_wall(d) - j->record.created_ms * 1000) / 8;
 
     wait_us = wait_us < postpone_us_min ? postpone_us_min : wait_us;
     return wait_us > postpone_us_max ? postpone_us_max : wait_us;

@@ -10,6 +10,7 @@
 #include "engine/deliver/destination.h"
 #include "engine/deliver/obey.h"
 #include "engine/deliver/outcome.h"
+#include "engine/deliver/schedule.h"
 
 #include <string.h>
 
@@ -312,8 +313,8 @@ void intake_record(struct deliver *d, const struct job_record *record)
     DELIVER_COUNT(d, claimed, 1);
     j->held = queue_hold_add(d->queue, &j->hold, j->record.id);
     if (d->draining) {
-        outcome_return(d, j);             /* claimed before, answered only now */
-    } else if (!obey(d, j, SLICE_NONE)) { /* the site is not known yet */
+        outcome_return(d, j); /* claimed before, answered only now */
+    } else if (!obey(d, j, SLICE_NONE) && !schedule_hold(d, j)) { /* the site is not known yet */
         destination_route(d, j);
     }
 }

@@ -40,7 +40,9 @@ enum lane_class job_lane(const struct job *j)
 
 int64_t record_expires_wall_us(const struct job_record *r, int64_t default_us)
 {
-    return r->expires_ms > 0 ? r->expires_ms * 1000 : r->created_ms * 1000 + default_us;
+    int64_t from_ms = r->not_before_ms > r->created_ms ? r->not_before_ms : r->created_ms;
+
+    return r->expires_ms > 0 ? r->expires_ms * 1000 : from_ms * 1000 + default_us;
 }
 
 int64_t job_expires_wall_us(const struct job *j, int64_t default_us)

@@ -107,10 +107,10 @@ enum sweep_decision obey_sweep(struct deliver *d, const struct sweep_place *plac
                                const struct job_record *record)
 {
     const struct orders *orders = queue_orders(d->queue);
-    int64_t now_us = deliver_now(d), wall_us = deliver_wall(d);
+    int64_t now_us = deliver_now(d), wall_us = deliver_queue_wall(d);
     char space[SITE_KEY_MAX];
 
-    if (wall_us >= record_expires_wall_us(record, d->conf->expires)) {
+    if (deliver_expiry_wall(d) >= record_expires_wall_us(record, d->conf->expires)) {
         return SWEEP_TAKE;
     }
     if (orders->count == 0) {
@@ -150,7 +150,7 @@ void obey_swept(struct deliver *d, const struct sweep_place *place, const struct
         return;
     }
     /* The order was lifted in this moment. */
-    int64_t wait_us = j->record.not_before_ms * 1000 - deliver_wall(d);
+    int64_t wait_us = j->record.not_before_ms * 1000 - deliver_queue_wall(d);
     if (wait_us > 0) {
         outcome_postpone(d, j, wait_us);
     } else {

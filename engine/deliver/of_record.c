@@ -4,6 +4,7 @@
 #include "engine/deliver/of_record.h"
 
 #include "engine/base/units.h"
+#include "engine/deliver/job.h"
 
 enum { WAITS_MAX = 32 };
 
@@ -58,8 +59,7 @@ enum retry_verdict retry_of_record(const struct job_record *r, const struct conf
                               .wait_count = waits_of_record(r, waits),
                               .max_attempts = r->max_attempts};
 
-    plan.expires_wall_us =
-        r->expires_ms > 0 ? r->expires_ms * 1000 : r->created_ms * 1000 + conf->expires;
+    plan.expires_wall_us = record_expires_wall_us(r, conf->expires);
     if (plan.wait_count == 0) {
         plan.waits_us = conf->retry.items;
         plan.wait_count = conf->retry.count;

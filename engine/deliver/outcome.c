@@ -10,6 +10,7 @@
 #include "engine/deliver/event.h"
 #include "engine/deliver/letters.h"
 #include "engine/deliver/of_record.h"
+#include "engine/deliver/schedule.h"
 #include "engine/deliver/suppression.h"
 #include "engine/deliver/transaction.h"
 
@@ -26,6 +27,7 @@ static void event_of_job(struct deliver *d, const struct job *j, struct event *e
 {
     *e = (struct event){.wall_us = deliver_wall(d), .node = d->o.node_id};
     event_of_record(e, &j->record, pairs);
+    e->times.queue_us = deliver_queue_wall(d) - j->record.created_ms * 1000;
     if (!e->has_from && j->stored != NULL) {
         e->has_from = true;
         e->from = j->stored->from;
@@ -113,26 +115,35 @@ static void end_done(struct deliver *d, struct job *j, struct event *e)
     forget(d, j);
 }
 
+/* No later than the end of its time, at which it is given up. */
+static int64_t within_expiry(const struct deliver *d, const struct job *j, int64_t due_us)
+{
+    int64_t expires_us = job_expires_wall_us(j, d->conf->expires);
+
+    return due_us < expires_us ? due_us : expires_us;
+}
+
 /* False when it was its last attempt: then it expired instead. */
 static bool end_deferred(struct deliver *d, struct job *j, struct event *e,
                          const struct smtp_rcpt *rcpt)
 {
     const struct job_record *r = &j->record;
-    int64_t due_us;
+    int64_t wall_us = deliver_queue_wall(d), due_us;
     struct record_outcome outcome = {
-        .time_ms = e->wall_us / 1000,
+        .time_ms = wall_us / 1000,
         .code = rcpt->code,
         .stage = rcpt->stage,
         .failure = rcpt->failure,
         .enhanced = {(uint8_t)rcpt->enhanced.subject, (uint8_t)rcpt->enhanced.detail}};
 
-    if (retry_of_record(r, d->conf, e->attempt, (int64_t)rcpt->retry_s * 1000000, &d->rng,
-                        e->wall_us, &due_us) == RETRY_EXHAUSTED) {
+    if (retry_of_record(r, d->conf, e->attempt, (int64_t)rcpt->retry_s * 1000000, &d->rng, wall_us,
+                        &due_us) == RETRY_EXHAUSTED) {
         e->type = "expired";
         DELIVER_COUNT(d, expired, 1);
         end_done(d, j, e);
         return false;
     }
+    due_us = within_expiry(d, j, schedule_next(d, r, due_us));
     e->next_wall_us = due_us;
     struct slice line = event_line(d, e);
     buf_reset(&d->record);
@@ -234,7 +245,7 @@ bool outcome_expire(struct deliver *d, struct job *j)
     if (forget_lost(d, j)) {
         return true;
     }
-    if (deliver_wall(d) < job_expires_wall_us(j, d->conf->expires)) {
+    if (deliver_expiry_wall(d) < job_expires_wall_us(j, d->conf->expires)) {
         return false;
     }
     event_of_job(d, j, &e, pairs);
@@ -302,13 +313,10 @@ void outcome_set_aside(struct deliver *d, struct job *j, struct slice order)
 
 void outcome_postpone(struct deliver *d, struct job *j, int64_t wait_us)
 {
-    int64_t due_us = deliver_wall(d) + wait_us;
-    int64_t expires_us = job_expires_wall_us(j, d->conf->expires);
-
     if (outcome_expire(d, j)) {
         return;
     }
-    due_us = due_us < expires_us ? due_us : expires_us;
+    int64_t due_us = within_expiry(d, j, deliver_queue_wall(d) + wait_us);
     DELIVER_COUNT(d, returned, 1);
     queue_defer(d->queue, &j->record, j->record.bytes, due_us / 1000, SLICE_NONE);
     forget(d, j);

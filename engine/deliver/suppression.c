@@ -181,7 +181,7 @@ static char *hit_dup(const struct suppress_hit *hit)
 static void look(struct check *c, const struct resp *reply)
 {
     struct deliver *d = c->d;
-    int64_t now_s = deliver_wall(d) / 1000000;
+    int64_t now_s = deliver_queue_wall(d) / 1000000;
     size_t at = 0;
 
     LIST_EACH (link, &c->jobs) {

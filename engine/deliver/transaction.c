@@ -11,6 +11,7 @@
 #include "engine/deliver/letters.h"
 #include "engine/deliver/obey.h"
 #include "engine/deliver/outcome.h"
+#include "engine/deliver/schedule.h"
 #include "engine/deliver/suppression.h"
 #include "engine/dns/idna.h"
 #include "engine/smtp/address.h"
@@ -256,7 +257,7 @@ struct transaction *transaction_take(struct path *p)
     struct job *j;
 
     while ((j = path_next(p)) != NULL) {
-        if (stops(d, p, j)) {
+        if (stops(d, p, j) || schedule_hold(d, j)) {
             continue;
         }
         if (!suppression_fresh(d, j)) {
@@ -318,7 +319,7 @@ void transaction_fill(struct transaction *t, struct path *p)
         struct list *link = list_first(&p->lane[job_lane(first)]);
         struct job *j = link != NULL ? CONTAINER_OF(link, struct job, link) : NULL;
         if (j == NULL || !shareable(first, j) || !text_fits(t, j) || !suppression_fresh(d, j) ||
-            !limiter_send(row, PATH_SCOPES, 1, 0, deliver_now(d)).go) {
+            !schedule_open(d, j) || !limiter_send(row, PATH_SCOPES, 1, 0, deliver_now(d)).go) {
             return;
         }
         path_drop(p, j);
