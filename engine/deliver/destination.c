@@ -72,6 +72,22 @@ static const struct conf_source *source_of_pool(struct deliver *d, const struct 
     PANIC("weights of pool %s do not add up", pool->name);
 }
 
+bool destination_has_source(const struct deliver *d, enum job_via via, struct slice name)
+{
+    if (via == JOB_VIA_SOURCE) {
+        const struct conf_source *source = conf_source_find(d->conf, name);
+        return source != NULL && local_until_us(d, source) <= deliver_now(d);
+    }
+    const struct conf_pool *p =
+        conf_pool_find(d->conf, via == JOB_VIA_ROUTE ? SLICE("default") : name);
+    for (size_t i = 0; p != NULL && i < p->members.count; i++) {
+        if (local_until_us(d, p->members.items[i].source) <= deliver_now(d)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The source a job goes out by; NULL when its pool, source or route is not configured. */
 static const struct conf_source *source_of(struct deliver *d, const struct job *j,
                                            const struct conf_route **route)

@@ -15,6 +15,9 @@ bool destination_is_home(const struct deliver *d, struct slice site);
 struct slice destination_guess(struct deliver *d, const struct job_record *r,
                                char space[SITE_KEY_MAX]);
 
+/* True when a source that jobs of this pool, source or route go by can open connections now. */
+bool destination_has_source(const struct deliver *d, enum job_via via, struct slice name);
+
 /* The job goes to this site by this source: takes it to its path. */
 void destination_arrive(struct deliver *d, struct job *j, struct site *s,
                         const struct conf_source *source);

@@ -9,6 +9,7 @@
 #include "engine/deliver/core.h"
 #include "engine/deliver/destination.h"
 #include "engine/deliver/obey.h"
+#include "engine/deliver/local.h"
 #include "engine/deliver/outcome.h"
 #include "engine/deliver/schedule.h"
 
@@ -107,6 +108,21 @@ static uint32_t less(uint32_t from, uint32_t what)
     return from > what ? from - what : 0;
 }
 
+/* The paths there are rest for their sources' sake, and another source could take the jobs. */
+static bool other_source(const struct deliver *d, const struct list_entry *e, const struct site *s)
+{
+    int64_t up_us;
+
+    LIST_EACH (link, &s->paths) {
+        const struct path *p = CONTAINER_OF(link, struct path, site_link);
+        if (local_until_us(d, p->source) <= deliver_now(d)) {
+            return false;
+        }
+    }
+    return !hosts_all_down(&s->hosts, NULL, deliver_now(d), &up_us) &&
+           destination_has_source(d, e->name.via, e->name.pool);
+}
+
 /* What all bins of a site and class may give together. */
 static uint32_t bins_credit(struct deliver *d, const struct list_entry *e, const struct site *s)
 {
@@ -117,6 +133,9 @@ static uint32_t bins_credit(struct deliver *d, const struct list_entry *e, const
         uint32_t capacity = path_capacity(p, deliver_now(d));
         uint32_t waiting = p->waiting[e->name.class] + p->awaited;
         credit += less(capacity, waiting);
+    }
+    if (credit == 0 && d->local_troubles.count > 0 && other_source(d, e, s)) {
+        credit = UNKNOWN_SITE_CREDIT;
     }
     return less(credit, s->credit[e->name.class].asked);
 }
