@@ -170,8 +170,7 @@ static inline void rig_job(struct rig *r, struct site *s, const char *source, co
     struct job *j = job_new(&record, deliver_now(r->d));
     buf_fini(&b);
     j->held = true;
-    r->d->jobs++;
-    atomic_fetch_add(&r->d->stats.jobs, 1);
+    deliver_job_in(r->d, j);
     destination_arrive(r->d, j, s, conf_source_find(r->d->conf, slice_cstr(source)));
 }
 
