@@ -75,6 +75,8 @@ static void conn_leave(struct conn *c)
     reuse_withdraw(c);
     path_scopes(p, row);
     limiter_disconnect(row, PATH_SCOPES, h != NULL ? &h->connections : NULL);
+    p->second_conns -= c->second;
+    c->second = false;
     p->connections--;
     if (!c->ready) {
         p->opening--;
@@ -253,7 +255,7 @@ static void conn_place(struct conn *c)
     bool idle = c->ready && smtp_session_idle(&c->session);
 
     if (room && list_empty(&c->ready_link)) {
-        list_append(&c->path->ready, &c->ready_link);
+        list_append(c->second ? &c->path->ready_second : &c->path->ready, &c->ready_link);
         path_wake(c->path);
     } else if (!room) {
         list_remove(&c->ready_link);

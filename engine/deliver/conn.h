@@ -58,13 +58,14 @@ struct conn {
     bool ready;              /* READY was seen */
     bool over;               /* END was seen */
     bool evicted;            /* goes to make room */
+    bool second;             /* to a second host, for path->elsewhere alone */
     bool told_ahead_refused; /* to the site, see lessons.h */
     struct iovec iov[CONN_IOV_MAX];
 };
 
 /* Opens a connection from a path to a host; its slots are taken already (limiter_connect).
- * The outcome shows by path_wake(). */
-void conn_open(struct path *p, struct host *h);
+ * The outcome shows by path_wake().  `second`: for path->elsewhere alone. */
+void conn_open(struct path *p, struct host *h, bool second);
 
 /* Gives a ready connection its next transaction. */
 void conn_submit(struct conn *c, struct transaction *t);

@@ -124,6 +124,7 @@ void conn_race(struct conn *c)
     struct conn *rival = conn_new(c->path, other);
     slots_take(&other->connections);
     rival->rival = c;
+    rival->second = c->second;
     c->rival = rival;
     DELIVER_COUNT(d, connects, 1);
     int err = conn_call(rival);
@@ -147,10 +148,12 @@ void conn_win(struct conn *c)
     wire_close(&loser->wire);
 }
 
-void conn_open(struct path *p, struct host *h)
+void conn_open(struct path *p, struct host *h, bool second)
 {
     struct conn *c = conn_new(p, h);
 
+    c->second = second;
+    p->second_conns += second;
     p->connections++;
     p->opening++;
     p->moved_us = c->opened_us;

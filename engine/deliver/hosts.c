@@ -196,6 +196,36 @@ struct host *hosts_rival(struct hosts *set, const struct hosts_want *want, const
     return best;
 }
 
+/* Asked before those that are another address under the same name. */
+static bool better_other(const struct host *a, const struct host *b, struct slice name)
+{
+    bool a_new = !slice_eq(slice_cstr(a->name), name), b_new = !slice_eq(slice_cstr(b->name), name);
+
+    if (a_new != b_new) {
+        return a_new;
+    }
+    return a->preference != b->preference ? a->preference < b->preference
+                                          : a->connections.used < b->connections.used;
+}
+
+struct host *hosts_other(struct hosts *set, const struct hosts_want *want, struct slice name,
+                         const struct sockaddr *address, socklen_t address_len, int64_t now_us)
+{
+    struct host *best = NULL;
+    int only = family_only(set, want);
+
+    for (size_t i = 0; i < set->count; i++) {
+        struct host *h = &set->host[i];
+        bool same = h->address_len == address_len && memcmp(&h->address, address, address_len) == 0;
+        bool machine = slice_eq(slice_cstr(h->name), name) && family_of(h) != address->sa_family;
+        if (is_wanted(h, only) && !same && !machine && h->down_until_us <= now_us &&
+            (best == NULL || better_other(h, best, name))) {
+            best = h;
+        }
+    }
+    return best;
+}
+
 socklen_t host_endpoint(const struct conf_endpoint *e, struct sockaddr_storage *out)
 {
     struct sockaddr_in *in4 = (struct sockaddr_in *)(void *)out;

@@ -81,6 +81,12 @@ struct host *hosts_pick(struct hosts *set, const struct hosts_want *want, int64_
 struct host *hosts_rival(struct hosts *set, const struct hosts_want *want, const struct host *first,
                          int64_t now_us);
 
+/* Another host than this one, for a second opinion: of the preferred ones, one with another
+ * name rather than another address of the same machine; never its other family.  NULL when
+ * there is no healthy one.  Connections to it may be at their limit. */
+struct host *hosts_other(struct hosts *set, const struct hosts_want *want, struct slice name,
+                         const struct sockaddr *address, socklen_t address_len, int64_t now_us);
+
 /* The socket address of an endpoint whose host is an address (asserted); returns its length. */
 socklen_t host_endpoint(const struct conf_endpoint *e, struct sockaddr_storage *out);
 

@@ -5,6 +5,7 @@
 
 #include "engine/base/mem.h"
 #include "engine/base/panic.h"
+#include "engine/deliver/elsewhere.h"
 #include "engine/deliver/letters.h"
 
 #include <string.h>
@@ -29,6 +30,7 @@ struct job *job_new(const struct job_record *record, int64_t now_us)
 void job_free(struct job *j)
 {
     ASSERT(!j->held && list_empty(&j->link));
+    elsewhere_forget(j);
     stored_unref(j->stored);
     mem_free(j);
 }

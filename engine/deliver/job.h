@@ -15,6 +15,7 @@
 #include "queue/suppress.h"
 
 struct path;
+struct second;
 struct stored;
 
 struct job {
@@ -28,6 +29,7 @@ struct job {
     int64_t dns_us;           /* how long its domain's plan took; -1: none was needed */
     uint32_t orders_change;   /* of the orders it was last held against */
     uint8_t tries;            /* transactions that ended before MAIL was answered */
+    struct second *second;    /* what a first host said (elsewhere.h); NULL: none was asked yet */
     bool sending;             /* it belongs to a transaction */
     bool lost;                /* no longer ours (queue_ops.on_lost) */
     bool held;                /* `hold` is in the queue's table */

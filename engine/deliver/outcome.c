@@ -7,6 +7,7 @@
 #include "engine/base/log.h"
 #include "engine/deliver/conn.h"
 #include "engine/deliver/core.h"
+#include "engine/deliver/elsewhere.h"
 #include "engine/deliver/event.h"
 #include "engine/deliver/letters.h"
 #include "engine/deliver/of_record.h"
@@ -167,54 +168,79 @@ static void end_ambiguous(struct deliver *d, struct job *j, struct event *e,
     }
 }
 
-void outcome_of(struct deliver *d, struct job *j, const struct transaction *t, size_t index)
+/* What was answered, and what follows: with `e` filled in but for that. */
+static void end_by(struct deliver *d, struct job *j, struct event *e, const struct smtp_rcpt *rcpt)
 {
-    const struct smtp_rcpt *rcpt = &t->rcpts[index];
-    struct event_pair pairs[RECORD_PAIRS_MAX];
     char enhanced[SMTP_ENHANCED_LEN];
-    struct event e;
 
-    event_of_job(d, j, &e, pairs);
-    event_of_conn(t->conn, &e);
     smtp_enhanced_format(enhanced, rcpt->enhanced);
-    e.attempt++;
-    e.stage = smtp_stage_name((enum smtp_stage)rcpt->stage);
-    e.code = rcpt->code;
-    e.enhanced = slice_cstr(enhanced);
-    e.text = smtp_rcpt_text(&t->txn, rcpt);
-    e.bytes = t->txn.bytes;
-    e.times.mail_us = t->txn.t_mail_us > 0 ? t->txn.t_mail_us : -1;
-    e.times.dot_us = t->txn.t_dot_us > 0 ? t->txn.t_dot_us : -1;
+    e->attempt++;
+    e->stage = smtp_stage_name((enum smtp_stage)rcpt->stage);
+    e->code = rcpt->code;
+    e->enhanced = slice_cstr(enhanced);
     if (rcpt->failure != SMTP_FAILURE_NONE) {
-        e.failure = smtp_failure_name((enum smtp_failure)rcpt->failure);
+        e->failure = smtp_failure_name((enum smtp_failure)rcpt->failure);
     }
     switch ((enum smtp_outcome)rcpt->outcome) {
     case SMTP_ACCEPTED:
-        e.type = "delivered";
-        e.failure = NULL;
+        e->type = "delivered";
+        e->failure = NULL;
         DELIVER_COUNT(d, delivered, 1);
-        end_done(d, j, &e);
+        end_done(d, j, e);
         break;
     case SMTP_REJECTED:
-        e.type = "bounced";
+        e->type = "bounced";
         DELIVER_COUNT(d, bounced, 1);
         if (rcpt->failure == SMTP_FAILURE_BAD_MAILBOX) {
-            suppression_learn(d, j, rcpt->code, e.enhanced, e.text);
+            suppression_learn(d, j, rcpt->code, e->enhanced, e->text);
         }
-        end_done(d, j, &e);
+        end_done(d, j, e);
         break;
     case SMTP_AMBIGUOUS:
-        end_ambiguous(d, j, &e, rcpt);
+        end_ambiguous(d, j, e, rcpt);
         break;
     case SMTP_DEFERRED:
     case SMTP_NOT_TRIED: /* too often: counted after all */
     case SMTP_UNDECIDED:
-        e.type = "deferred";
-        if (end_deferred(d, j, &e, rcpt)) {
+        e->type = "deferred";
+        if (end_deferred(d, j, e, rcpt)) {
             DELIVER_COUNT(d, deferred, 1);
         }
         break;
     }
+}
+
+void outcome_of(struct deliver *d, struct job *j, const struct transaction *t, size_t index)
+{
+    const struct smtp_rcpt *rcpt = &t->rcpts[index];
+    struct event_pair pairs[RECORD_PAIRS_MAX];
+    struct event e;
+
+    event_of_job(d, j, &e, pairs);
+    event_of_conn(t->conn, &e);
+    e.text = smtp_rcpt_text(&t->txn, rcpt);
+    e.bytes = t->txn.bytes;
+    e.times.mail_us = t->txn.t_mail_us > 0 ? t->txn.t_mail_us : -1;
+    e.times.dot_us = t->txn.t_dot_us > 0 ? t->txn.t_dot_us : -1;
+    end_by(d, j, &e, rcpt);
+}
+
+void outcome_of_second(struct deliver *d, struct job *j, const struct path *p)
+{
+    const struct second *s = j->second;
+    struct event_pair pairs[RECORD_PAIRS_MAX];
+    struct event e;
+
+    if (forget_lost(d, j)) {
+        return;
+    }
+    event_of_job(d, j, &e, pairs);
+    e.site = slice_cstr(p->site->key);
+    e.source = slice_cstr(p->source->name);
+    e.mx = slice_cstr(s->host);
+    e.ip = slice_cstr(s->ip);
+    e.text = slice_of(s->text, s->text_len);
+    end_by(d, j, &e, &s->answer);
 }
 
 void outcome_bounce(struct deliver *d, struct job *j, enum smtp_stage stage,

@@ -12,10 +12,14 @@
 
 struct deliver;
 struct transaction;
+struct path;
 struct site;
 
 /* What recipient `index` of a finished transaction got. */
 void outcome_of(struct deliver *d, struct job *j, const struct transaction *t, size_t index);
+
+/* The answer of a first host stands, for want of a second one (elsewhere.h). */
+void outcome_of_second(struct deliver *d, struct job *j, const struct path *p);
 
 /* Failed for good before any server was asked (null MX, unusable letter): `bounced`. */
 void outcome_bounce(struct deliver *d, struct job *j, enum smtp_stage stage,

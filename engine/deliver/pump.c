@@ -12,6 +12,7 @@
 #include "engine/base/log.h"
 #include "engine/deliver/conn.h"
 #include "engine/deliver/core.h"
+#include "engine/deliver/elsewhere.h"
 #include "engine/deliver/local.h"
 #include "engine/deliver/outcome.h"
 #include "engine/deliver/reuse.h"
@@ -24,8 +25,7 @@ enum {
     EVICT_MAX = 16, /* at a time */
 };
 
-/* Notes when to look again. */
-static void pump_at(struct path *p, int64_t due_us)
+void pump_at(struct path *p, int64_t due_us)
 {
     struct wheel *w = io_wheel(p->site->d->o.io);
 
@@ -191,7 +191,7 @@ static void pump_connect(struct path *p)
             held_up(p, local_until_us(d, p->source));
             full = true;
         } else if (room_for_one(p)) {
-            conn_open(p, h);
+            conn_open(p, h, false);
         } else {
             limiter_disconnect(row, PATH_SCOPES, &h->connections);
             full = true;
@@ -219,6 +219,9 @@ void pump_path(struct path *p)
     int64_t now_us = deliver_now(d), up_us;
 
     path_unblock(p);
+    if (!d->draining) {
+        elsewhere_pump(p);
+    }
     if (d->draining || path_waiting(p) == 0) {
         return;
     }
@@ -308,6 +311,7 @@ void pump_return_all(struct deliver *d)
         struct site *s = CONTAINER_OF(node, struct site, node);
         LIST_EACH (link, &s->paths) {
             struct path *p = CONTAINER_OF(link, struct path, site_link);
+            elsewhere_end(p);
             for (int class = LANE_CLASSES - 1; class >= 0; class --) {
                 while (p->waiting[class] > 0) {
                     struct job *j = CONTAINER_OF(p->lane[class].prev, struct job, link);

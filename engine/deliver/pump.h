@@ -25,4 +25,7 @@ void pump_host_works(struct site *s, const struct host *h);
 /* Returns everything that waits in lanes to the queue. */
 void pump_return_all(struct deliver *d);
 
+/* Looks at the path again then; LIMITER_NO_TIME: not for this. */
+void pump_at(struct path *p, int64_t due_us);
+
 #endif

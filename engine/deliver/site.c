@@ -240,6 +240,8 @@ struct path *site_path(struct site *s, const struct conf_source *source, enum sm
         list_init(&p->lane[class]);
     }
     list_init(&p->ready);
+    list_init(&p->elsewhere);
+    list_init(&p->ready_second);
     list_init(&p->run_link);
     list_init(&p->idle_link);
     list_init(&p->room_link);
@@ -353,7 +355,7 @@ void site_wake(struct site *s)
 {
     LIST_EACH (link, &s->paths) {
         struct path *p = CONTAINER_OF(link, struct path, site_link);
-        if (path_waiting(p) > 0) {
+        if (path_waiting(p) > 0 || p->elsewhere_count > 0) {
             path_wake(p);
         }
     }

@@ -79,7 +79,11 @@ struct path {
     struct site_source *pair;
     struct list lane[LANE_CLASSES]; /* jobs that wait, oldest first */
     uint32_t waiting[LANE_CLASSES];
-    uint32_t awaited; /* jobs that wait for their letter */
+    uint32_t awaited;      /* jobs that wait for their letter, for an answer or in `elsewhere` */
+    struct list elsewhere; /* jobs to be offered to a second host, see elsewhere.h */
+    uint32_t elsewhere_count;
+    struct list ready_second; /* connections with room that are for those alone */
+    uint32_t second_conns;    /* all of these connections */
     struct lane_turn turn;
     struct list ready;    /* connections with room */
     uint32_t opening;     /* connections that are not ready yet */

@@ -8,6 +8,7 @@
 #include "engine/base/utf8.h"
 #include "engine/deliver/conn.h"
 #include "engine/deliver/core.h"
+#include "engine/deliver/elsewhere.h"
 #include "engine/deliver/letters.h"
 #include "engine/deliver/obey.h"
 #include "engine/deliver/outcome.h"
@@ -250,10 +251,42 @@ static bool stops(struct deliver *d, const struct path *p, struct job *j)
     return obey_fresh(d, j) ? outcome_expire(d, j) : obey(d, j, slice_cstr(p->site->key));
 }
 
-struct transaction *transaction_take(struct path *p)
+/* NULL: it was unsendable and is gone. */
+static struct transaction *make(struct path *p, struct job *j)
 {
     struct deliver *d = p->site->d;
     struct buf why = BUF_EMPTY;
+    size_t rcpts = letter_is_personal(j->stored->letter) ? 1 : rcpts_max(p);
+    struct transaction *t = transaction_new(d, rcpts);
+
+    /* Reserved at once: slices into it must not move while it grows. */
+    buf_reserve(&t->text, TEXT_MAX + j->record.dsn_ret.len + 3 * j->record.dsn_envid.len +
+                              TEXT_MAX + 4 * rcpt_text_max(j));
+    if (render(t, j, &why) != 0) {
+        outcome_bounce(d, j, SMTP_STAGE_DATA, SMTP_FAILURE_CONTENT, SLICE("5.6.0"),
+                       buf_slice(&why));
+        transaction_release(d, t);
+        t = NULL;
+    } else {
+        t->txn.owner = t;
+        t->txn.rcpts = t->rcpts;
+        t->txn.mail_from = wire_address(t, sender_of(j));
+        t->txn.dsn = mail_parameters(t, &j->record);
+        set_content(t, j);
+        add_job(t, j);
+    }
+    buf_fini(&why);
+    return t;
+}
+
+struct transaction *transaction_of(struct path *p, struct job *j)
+{
+    return stops(p->site->d, p, j) ? NULL : make(p, j);
+}
+
+struct transaction *transaction_take(struct path *p)
+{
+    struct deliver *d = p->site->d;
     struct job *j;
 
     while ((j = path_next(p)) != NULL) {
@@ -264,28 +297,11 @@ struct transaction *transaction_take(struct path *p)
             suppression_check(d, j, p);
             continue;
         }
-        size_t rcpts = letter_is_personal(j->stored->letter) ? 1 : rcpts_max(p);
-        struct transaction *t = transaction_new(d, rcpts);
-        /* Reserved at once: slices into it must not move while it grows. */
-        buf_reserve(&t->text, TEXT_MAX + j->record.dsn_ret.len + 3 * j->record.dsn_envid.len +
-                                  TEXT_MAX + 4 * rcpt_text_max(j));
-        if (render(t, j, &why) != 0) {
-            outcome_bounce(d, j, SMTP_STAGE_DATA, SMTP_FAILURE_CONTENT, SLICE("5.6.0"),
-                           buf_slice(&why));
-            transaction_release(d, t);
-            buf_reset(&why);
-            continue;
+        struct transaction *t = make(p, j);
+        if (t != NULL) {
+            return t;
         }
-        t->txn.owner = t;
-        t->txn.rcpts = t->rcpts;
-        t->txn.mail_from = wire_address(t, sender_of(j));
-        t->txn.dsn = mail_parameters(t, &j->record);
-        set_content(t, j);
-        add_job(t, j);
-        buf_fini(&why);
-        return t;
     }
-    buf_fini(&why);
     return NULL;
 }
 
@@ -390,6 +406,15 @@ static void settle_job(struct transaction *t, struct job *j, size_t index)
     struct deliver *d = p->site->d;
 
     j->sending = false;
+    if (j->second != NULL && elsewhere_stands(j, t, index)) {
+        return;
+    }
+    if (j->second == NULL && elsewhere_take(j, t, index)) {
+        if (t->noted > 0) {
+            queue_note_undo(d->queue, &j->hold);
+        }
+        return;
+    }
     if (t->rcpts[index].outcome == SMTP_NOT_TRIED && j->tries < TRIES_MAX) {
         j->tries++;
         if (t->noted > 0) {

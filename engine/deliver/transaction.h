@@ -35,6 +35,9 @@ struct transaction {
  * lanes are empty. */
 struct transaction *transaction_take(struct path *p);
 
+/* The same with this job alone, which stands in no lane; NULL: it was unsendable and is gone. */
+struct transaction *transaction_of(struct path *p, struct job *j);
+
 /* Adds further jobs that can share it, each of them admitted by the limits of the path. */
 void transaction_fill(struct transaction *t, struct path *p);
 

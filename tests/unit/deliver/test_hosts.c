@@ -225,6 +225,35 @@ static void test_rivals(void **state)
     hosts_fini(&set);
 }
 
+static struct host *other(struct hosts *set, const struct host *first, int64_t now_us)
+{
+    return hosts_other(set, &any, slice_cstr(first->name), (const struct sockaddr *)&first->address,
+                       first->address_len, now_us);
+}
+
+static void test_another_host(void **state)
+{
+    struct hosts set;
+
+    (void)state;
+    hosts_init(&set);
+    add(&set, "mx1", "192.0.2.1", 10);
+    assert_null(other(&set, &set.host[0], 0));
+    add(&set, "mx1", "192.0.2.2", 10);
+    assert_string_equal(other(&set, &set.host[0], 0)->ip, "192.0.2.2");
+    add(&set, "mx3", "192.0.2.3", 30);
+    add(&set, "mx2", "192.0.2.4", 20);
+    /* Another name before another address of the same, even where that is preferred. */
+    assert_string_equal(other(&set, &set.host[0], 0)->name, "mx2");
+    host_failed(&set.host[3], 0);
+    assert_string_equal(other(&set, &set.host[0], 1)->name, "mx3");
+    host_failed(&set.host[2], 0);
+    assert_string_equal(other(&set, &set.host[0], 1)->ip, "192.0.2.2");
+    host_failed(&set.host[1], 0);
+    assert_null(other(&set, &set.host[0], 1));
+    hosts_fini(&set);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -235,6 +264,7 @@ int main(void)
         cmocka_unit_test(test_failures_together_count_once),
         cmocka_unit_test(test_health_survives_renewal),
         cmocka_unit_test(test_connections_survive_absence),
+        cmocka_unit_test(test_another_host),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
