@@ -28,6 +28,23 @@ local function mailbox_of(value)
     return match(text, '<%s*([^<>]-)%s*>') or match(text, '^%s*(%S+)%s*$')
 end
 
+-- What is wrong with the lines of the header, which end at an empty one (RFC 5322 2.2), or nil.
+local function header_fault(eml)
+    local number, at = 0, 1
+    while at <= #eml and at <= 65536 do
+        local stop = find(eml, '\n', at, true) or #eml + 1
+        local line = gsub(sub(eml, at, min(stop - 1, at + 999)), '\r$', '')
+        number = number + 1
+        if line == '' then
+            return nil
+        elseif not find(line, '^[\33-\57\59-\126]+[ \t]*:') and not find(line, '^[ \t]') then
+            return 'has no header field in line ' .. number .. ': ' .. shown(line) ..
+                   '; an empty line must stand between header and body'
+        end
+        at = stop + 1
+    end
+end
+
 -- Answers the envelope sender: the one given, else that of the From header; or nil and what is
 -- wrong with the letter.
 local function letter_check(eml, from)
@@ -38,8 +55,12 @@ local function letter_check(eml, from)
     elseif not find(eml, '^[\33-\57\59-\126]+[ \t]*:') then
         return nil, 'does not begin with a header field such as Subject: ...; ' ..
                     'give a complete RFC 5322 message'
-    elseif find(sub(eml, 1, 65536), '%z') then
+    elseif find(eml, '\0', 1, true) then
         return nil, 'has a NUL byte'
+    end
+    local fault = header_fault(eml)
+    if fault then
+        return nil, fault
     end
     if from then
         return from
@@ -91,18 +112,24 @@ local function store(keys, args)
         end
     end
     from, fault = letter_check(given.eml, from)
+    local open = find(given.eml, '{{', 1, true)
+    if from and open and not find(given.eml, '}}', open, true) then
+        from, fault = nil, 'has {{ without }} behind it; placeholders are {{name}}'
+    end
     if not from then
         return refuse('eml', fault)
     end
 
     local key = base .. 'msg:' .. id
     local stored = call('HMGET', key, 'eml', 'from')
+    call('EXISTS', base .. 'missing:' .. id)
     if stored[1] and (stored[1] ~= given.eml or stored[2] ~= from) then
         return redis.error_reply('VOLLEYCONFLICT id: ' .. shown(id) ..
                                  ' is stored with other content; use another id')
     elseif not stored[1] then
         call('HSET', key, 'eml', given.eml, 'from', from, 'stored', format('%d', now_ms()))
         call('PEXPIRE', key, format('%d', ttl))
+        call('UNLINK', base .. 'missing:' .. id)
     elseif call('PTTL', key) < ttl then
         call('PEXPIRE', key, format('%d', ttl))
     end

@@ -206,10 +206,13 @@ void queue_order_ended(struct queue *q, struct slice order);
 
 struct queue_message {
     struct slice eml;
-    struct slice from; /* envelope sender stored with it; may be empty: the null sender */
+    struct slice from;  /* envelope sender stored with it; may be empty: the null sender */
+    int64_t missing_ms; /* ERR_NOTFOUND: for how long that has been so, as far as anybody noticed */
 };
 
-/* err 0: `m` is valid during the call.  ERR_NOTFOUND: no such message; other errors: later. */
+/* `m` is valid during the call.  err 0: here it is.  ERR_NOTFOUND: there is no such message; the
+ * first one to notice leaves a note in Redis, which all engines read.  Other errors: later, and
+ * `m` is NULL. */
 typedef void queue_message_fn(void *ctx, int err, const struct queue_message *m);
 
 /* The stored message `id`, or (own_body) the body of the job `id` (26 characters).  0, or

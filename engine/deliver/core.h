@@ -53,6 +53,7 @@ struct deliver {
     struct map letters;
     struct list letter_order; /* least recently used first */
     size_t letter_bytes;
+    size_t missing_letters; /* entries kept of letters that are not there */
 
     /* schedule.c */
     struct map windows, zones;

@@ -12,9 +12,13 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { KEY_MAX = 128 };
+enum { KEY_MAX = 128, MISSING_KNOWN_MAX = 1000 };
 
 static const int64_t missing_wait_us = INT64_C(60) * 1000000;
+/* A letter known to be missing is not asked for again so soon, */
+static const int64_t missing_known_us = INT64_C(5) * 1000000;
+/* and it is said no more often than this. */
+static const int64_t missing_said_us = INT64_C(60) * 1000000;
 static const int64_t fetch_again_us = INT64_C(5) * 1000000;
 
 struct letter_entry {
@@ -25,6 +29,10 @@ struct letter_entry {
     struct list waiting;   /* jobs, with the path they go to in job->path */
     struct timer again;
     size_t bytes;
+    bool missing;       /* not there when it was asked for last */
+    int64_t missing_ms; /* for how long, then; and when that was, monotonic: */
+    int64_t missing_at_us;
+    int64_t said_us; /* when it was logged last; 0: never */
     bool fetching;
     bool own_body;
     bool literal;
@@ -63,6 +71,7 @@ static void entry_free(struct letter_entry *e)
     list_remove(&e->order_link);
     map_remove(&d->letters, &e->node);
     d->letter_bytes -= e->bytes;
+    d->missing_letters -= e->missing;
     stored_unref(e->stored);
     mem_free(e);
 }
@@ -88,21 +97,49 @@ static void attach(struct letter_entry *e, struct job *j, struct path *p)
     path_add(e->d, p, j);
 }
 
-/* A stored message may come after its jobs (another client, replication): they wait a while. */
-static void missing(struct deliver *d, struct job *j)
+static int64_t missing_left_ms(const struct letter_entry *e)
 {
-    int64_t age_us = deliver_wall(d) - j->record.created_ms * 1000;
+    int64_t since_ms = e->missing_ms + (deliver_now(e->d) - e->missing_at_us) / 1000;
 
-    if (age_us < (int64_t)LETTERS_MISSING_MAX_S * 1000000) {
-        log_error("job " SLICE_FMT ": stored message \"" SLICE_FMT
-                  "\" is missing in Redis; store it again, its jobs wait %d minutes for it",
-                  SLICE_ARG(j->record.id), SLICE_ARG(j->record.message),
-                  LETTERS_MISSING_MAX_S / 60);
-        outcome_postpone(d, j, missing_wait_us);
+    return (int64_t)LETTERS_MISSING_MAX_S * 1000 - since_ms;
+}
+
+static void missing_say(struct letter_entry *e)
+{
+    int64_t now_us = deliver_now(e->d), left_ms = missing_left_ms(e);
+
+    if (e->said_us != 0 && now_us - e->said_us < missing_said_us) {
         return;
     }
-    outcome_bounce(d, j, SMTP_STAGE_DATA, SMTP_FAILURE_CONFIG, SLICE("5.3.5"),
-                   SLICE("the stored message of this job is missing"));
+    e->said_us = now_us;
+    if (left_ms > 0 && e->own_body) {
+        log_error("the letter of job " SLICE_FMT " is missing in Redis; the job waits %lld minutes "
+                  "for it, then it bounces",
+                  SLICE_ARG(entry_id(e)), (long long)(left_ms / 60000 + 1));
+    } else if (left_ms > 0) {
+        log_error("stored message \"" SLICE_FMT "\" is missing in Redis; store it again under this "
+                  "id: its jobs wait %lld minutes for it, then they bounce",
+                  SLICE_ARG(entry_id(e)), (long long)(left_ms / 60000 + 1));
+    } else {
+        log_error("message \"" SLICE_FMT
+                  "\" is missing in Redis for more than %d minutes; its jobs "
+                  "bounce",
+                  SLICE_ARG(entry_id(e)), LETTERS_MISSING_MAX_S / 60);
+    }
+}
+
+/* A stored message may come after its jobs (another client, replication), or was lost and is
+ * stored again: they wait a while, and no attempt is counted. */
+static void missing(struct letter_entry *e, struct job *j)
+{
+    if (missing_left_ms(e) > 0) {
+        outcome_postpone(e->d, j, missing_wait_us);
+        return;
+    }
+    outcome_bounce(e->d, j, SMTP_STAGE_DATA, SMTP_FAILURE_CONFIG, SLICE("5.3.5"),
+                   e->own_body ? SLICE("the letter of this job is missing in Redis")
+                               : SLICE("the stored message of this job is missing; store it with "
+                                       "volley_store, for longer than its jobs take"));
 }
 
 static void each_waiting(struct letter_entry *e, int err, struct slice text)
@@ -121,7 +158,7 @@ static void each_waiting(struct letter_entry *e, int err, struct slice text)
         if (err == 0) {
             attach(e, j, p);
         } else if (err == ERR_NOTFOUND) {
-            missing(d, j);
+            missing(e, j);
         } else {
             outcome_bounce(d, j, SMTP_STAGE_DATA, SMTP_FAILURE_CONTENT, SLICE("5.6.0"), text);
         }
@@ -140,6 +177,9 @@ static void entry_compile(struct letter_entry *e, const struct queue_message *m)
     int err = letter_compile(m->eml, &options, &letter, &why);
 
     if (err != 0) {
+        if (!e->own_body) { /* write-once: its jobs name it by this id */
+            BUF_LIT(&why, "; correct it and store it under another id");
+        }
         log_error("message " SLICE_FMT ": " SLICE_FMT, SLICE_ARG(entry_id(e)),
                   SLICE_ARG(buf_slice(&why)));
         each_waiting(e, err, buf_slice(&why));
@@ -155,17 +195,36 @@ static void entry_compile(struct letter_entry *e, const struct queue_message *m)
     letters_trim(e->d);
 }
 
+/* Kept for a while, so that not every job of it asks and complains anew. */
+static void entry_missing(struct letter_entry *e, int64_t missing_ms)
+{
+    struct deliver *d = e->d;
+
+    e->missing = true;
+    e->missing_ms = missing_ms;
+    e->missing_at_us = deliver_now(d);
+    d->missing_letters++;
+    missing_say(e);
+    each_waiting(e, ERR_NOTFOUND, SLICE_NONE);
+    if (d->missing_letters > MISSING_KNOWN_MAX || d->draining) {
+        entry_free(e);
+    } else {
+        wheel_arm(io_wheel(d->o.io), &e->again, deliver_now(d) + missing_said_us);
+    }
+}
+
 static void on_message(void *ctx, int err, const struct queue_message *m)
 {
     struct letter_entry *e = ctx;
     struct deliver *d = e->d;
 
     e->fetching = false;
+    d->missing_letters -= e->missing;
+    e->missing = false;
     if (err == 0) {
         entry_compile(e, m);
     } else if (err == ERR_NOTFOUND) {
-        each_waiting(e, err, SLICE_NONE);
-        entry_free(e);
+        entry_missing(e, m != NULL ? m->missing_ms : 0);
     } else if (!d->draining) {
         /* Redis broke meanwhile: asked again when it is back, and by the clock. */
         wheel_arm(io_wheel(d->o.io), &e->again, deliver_now(d) + fetch_again_us);
@@ -187,8 +246,14 @@ static void entry_fetch(struct letter_entry *e)
 
 static void again_fired(struct timer *t, int64_t now_us)
 {
+    struct letter_entry *e = CONTAINER_OF(t, struct letter_entry, again);
+
     (void)now_us;
-    entry_fetch(CONTAINER_OF(t, struct letter_entry, again));
+    if (list_empty(&e->waiting) && e->missing) {
+        entry_free(e);
+    } else {
+        entry_fetch(e);
+    }
 }
 
 /* A body that came with its job, without merge values, is sent as it is: braces in it are
@@ -240,6 +305,10 @@ void letters_attach(struct deliver *d, struct job *j, struct path *p)
         attach(e, j, p);
         return;
     }
+    if (e->missing && !e->fetching && deliver_now(d) - e->missing_at_us < missing_known_us) {
+        missing(e, j);
+        return;
+    }
     j->path = p;
     list_append(&e->waiting, &j->link);
     p->awaited++;
@@ -249,7 +318,10 @@ void letters_attach(struct deliver *d, struct job *j, struct path *p)
 void letters_resume(struct deliver *d)
 {
     MAP_EACH (node, &d->letters) {
-        entry_fetch(CONTAINER_OF(node, struct letter_entry, node));
+        struct letter_entry *e = CONTAINER_OF(node, struct letter_entry, node);
+        if (!list_empty(&e->waiting)) {
+            entry_fetch(e);
+        }
     }
 }
 
