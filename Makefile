@@ -193,7 +193,7 @@ endif
 PYTHON  ?= /usr/bin/python3
 RUN_PY   = VOLLEY_BUILD=$(BUILD) VOLLEY_JOBS=$(JOBS) MAKE=$(MAKE) $(PYTHON) tests/run.py
 
-.PHONY: fairness queue-cost test unit dialogue e2e asan tsan tidy fuzz test-bins dialogue-bins fuzz-bins print-deps
+.PHONY: fairness rtt queue-cost test unit dialogue e2e asan tsan tidy fuzz test-bins dialogue-bins fuzz-bins print-deps
 test: deps-build deps-run deps-test
 	@$(RUN_PY) tidy unit dialogue asan fuzz e2e
 
@@ -207,6 +207,10 @@ fuzz:
 # Who has a million jobs does not stand before who has a hundred; with times, on a calm machine.
 fairness: all
 	@FAIR_JOBS=$(or $(FAIR_JOBS),1000000) $(PYTHON) -m pytest -q -s tests/e2e/test_fairness.py
+
+# Letters for each round trip on one connection, by mode, beside Postfix.
+rtt: all
+	@RTT=1 $(PYTHON) -m pytest -q -s tests/e2e/test_rtt.py
 
 # What a million jobs cost Redis, in time and memory.
 queue-cost:
@@ -312,6 +316,7 @@ help:
 #? make e2e         end-to-end tests with private servers, on io_uring and epoll
 #? make asan        unit and dialogue tests under the address and undefined sanitizers
 #? make tsan        the same under the thread sanitizer
+#? make rtt         letters for each round trip on one connection, beside Postfix
 #? make fairness    a million jobs of one sender, and what others feel of it
 #? make queue-cost  what a million jobs cost Redis, in time and memory
 #? make fuzz        fuzz targets, FUZZ_SECONDS=60 each

@@ -130,10 +130,11 @@ class Box:
             options += ("--no-starttls",)
         return self.keep(Sink(BUILD / "volley-sink", self.directory("sink"), options, **more))
 
-    def postfix(self, tls="may"):
+    def postfix(self, tls="may", **more):
         needs("postfix")
         needs_root("a private Postfix")
-        return self.keep(Postfix(self.path / "postfix", self.certificate, tls))
+        name = f"postfix-{len(self.taken)}"
+        return self.keep(Postfix(self.path / name, self.certificate, tls, **more))
 
     def knot(self, domain, records, **more):
         needs("knotd")

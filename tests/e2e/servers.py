@@ -171,6 +171,8 @@ showq unix n - n - - showq
 error unix - - n - - error
 retry unix - - n - - error
 virtual unix - n n - - virtual
+smtp unix - - n - - smtp
+scache unix - - n - 1 scache
 anvil unix - - n - 1 anvil
 postlog unix-dgram n - n - 1 postlogd
 """
@@ -207,10 +209,23 @@ enable_long_queue_ids = yes
 """
 
 
-class Postfix:
-    """A whole Postfix that puts everything for postfix.test into one maildir.  Needs root."""
+POSTFIX_RELAY = """\
+relayhost = {relayhost}
+default_destination_concurrency_limit = 1
+initial_destination_concurrency = 1
+smtp_connection_cache_destinations = {relayhost}
+smtp_connection_reuse_count_limit = 0
+smtp_tls_security_level = none
+"""
 
-    def __init__(self, directory, certificate, tls="may"):
+
+class Postfix:
+    """A whole Postfix that puts everything for postfix.test into one maildir.  Needs root.
+
+    What else it takes it hands to `relayhost`, on one connection at a time, which it keeps.
+    """
+
+    def __init__(self, directory, certificate, tls="may", relayhost=None):
         self.directory = pathlib.Path(directory)
         conf = self.directory / "conf"
         for name in ("conf", "queue", "data", "log", "mail"):
@@ -227,6 +242,9 @@ class Postfix:
         (conf / "main.cf").write_text(POSTFIX_SETTINGS.format(
             dir=self.directory, tls=tls, cert=certificate.cert, key=certificate.key,
             uid=nobody.pw_uid, gid=nobody.pw_gid))
+        if relayhost:
+            with open(conf / "main.cf", "a") as f:
+                f.write(POSTFIX_RELAY.format(relayhost=relayhost))
         (conf / "master.cf").write_text(POSTFIX_SERVICES.format(port=self.port))
         checked = subprocess.run(["postfix", "-c", conf, "check"], capture_output=True, text=True)
         assert checked.returncode == 0, checked.stderr
