@@ -225,7 +225,8 @@ class Postfix:
     What else it takes it hands to `relayhost`, on one connection at a time, which it keeps.
     """
 
-    def __init__(self, directory, certificate, tls="may", relayhost=None):
+    def __init__(self, directory, certificate, tls="may", relayhost=None,
+                 settings=""):
         self.directory = pathlib.Path(directory)
         conf = self.directory / "conf"
         for name in ("conf", "queue", "data", "log", "mail"):
@@ -239,12 +240,11 @@ class Postfix:
         os.chown(self.directory / "data", user.pw_uid, user.pw_gid)
         os.chown(self.directory / "mail", nobody.pw_uid, nobody.pw_gid)
         self.port = free_port()
+        if relayhost:
+            settings += POSTFIX_RELAY.format(relayhost=relayhost)
         (conf / "main.cf").write_text(POSTFIX_SETTINGS.format(
             dir=self.directory, tls=tls, cert=certificate.cert, key=certificate.key,
-            uid=nobody.pw_uid, gid=nobody.pw_gid))
-        if relayhost:
-            with open(conf / "main.cf", "a") as f:
-                f.write(POSTFIX_RELAY.format(relayhost=relayhost))
+            uid=nobody.pw_uid, gid=nobody.pw_gid) + settings)
         (conf / "master.cf").write_text(POSTFIX_SERVICES.format(port=self.port))
         checked = subprocess.run(["postfix", "-c", conf, "check"], capture_output=True, text=True)
         assert checked.returncode == 0, checked.stderr
