@@ -244,7 +244,8 @@ demo: deps-build deps-run
 # Manual pages are printed by the programs from the tables that parse their command lines.
 
 MAN_COMMANDS := run send check demo queue \
-                $(addprefix queue-,stats list show pause resume cancel retry library)
+                $(addprefix queue-,stats list show pause resume cancel retry library suppress \
+                  $(addprefix suppress-,add remove list import export))
 MAN_PAGES    := $(BUILD)/man/volley.1 $(MAN_COMMANDS:%=$(BUILD)/man/volley-%.1) \
                 $(patsubst $(BUILD)/%,$(BUILD)/man/%.1,$(filter-out $(BUILD)/volley,$(PROGRAMS)))
 

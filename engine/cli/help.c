@@ -37,10 +37,10 @@ static const char *const description[] = {
 const struct args_command help_command = {
     .name = "volley help",
     .summary = "explain a command, or the configuration",
-    .synopsis = "[COMMAND [COMMAND]] [OPTION]...",
+    .synopsis = "[COMMAND]... [OPTION]...",
     .description = description,
     .options = options,
-    .operands_max = 2,
+    .operands_max = 3,
     .operand = "COMMAND",
 };
 

@@ -13,6 +13,7 @@ const struct command queue_commands[] = {
     {"resume", &queue_resume_command, cmd_queue_resume, NULL},
     {"cancel", &queue_cancel_command, cmd_queue_cancel, NULL},
     {"retry", &queue_retry_command, cmd_queue_retry, NULL},
+    {"suppress", &queue_suppress_command, NULL, queue_suppress_commands},
     {"library", &queue_library_command, cmd_queue_library, NULL},
     {NULL, NULL, NULL, NULL},
 };

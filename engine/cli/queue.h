@@ -8,7 +8,8 @@
 
 extern const struct args_command queue_stats_command, queue_list_command, queue_show_command,
     queue_library_command, queue_pause_command, queue_resume_command, queue_cancel_command,
-    queue_retry_command;
+    queue_retry_command, queue_suppress_command;
+extern const struct command queue_suppress_commands[];
 
 int cmd_queue_stats(int argc, char **argv);
 int cmd_queue_list(int argc, char **argv);

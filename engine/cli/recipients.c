@@ -197,7 +197,7 @@ static int open_file(struct recipients *r, const char *path, struct buf *why)
         return ERR_INVALID;
     }
     if (flock(r->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-        BUF_LIT(why, "another volley send is working on this list");
+        BUF_LIT(why, "another volley send or import is working on this list");
         return ERR_EXISTS;
     }
     r->size = (uint64_t)st.st_size;
