@@ -35,6 +35,7 @@ struct mta {
     unsigned now;      /* of these, open ones */
     unsigned most;     /* open at a time */
     unsigned letters;
+    char peer[46]; /* whom it accepted last */
     bool closed;
 };
 
@@ -177,7 +178,12 @@ static inline void mta_on_accept(struct io_listener *l, int fd, const struct soc
     struct mta *m = CONTAINER_OF(l, struct mta, listener);
     struct mta_conn *c = mem_zalloc(sizeof(*c));
 
+    struct sockaddr_in from = {0};
+    socklen_t from_len = sizeof(from);
+
     (void)peer;
+    assert_int_equal(getpeername(fd, (struct sockaddr *)&from, &from_len), 0);
+    inet_ntop(AF_INET, &from.sin_addr, m->peer, sizeof(m->peer));
     c->mta = m;
     list_init(&c->link);
     list_append(&m->open, &c->link);

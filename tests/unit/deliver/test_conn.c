@@ -275,6 +275,31 @@ static void test_no_descriptors(void **state)
     rig_close(&r);
 }
 
+/* Each family has its address; where a source has only the other one, the kernel chooses. */
+static void test_source_addresses(void **state)
+{
+    static const char *const rows[][2] = {
+        {"one", "127.0.0.2"}, {"both", "127.0.0.3"}, {"six", "127.0.0.1"}, {"any", "127.0.0.1"}};
+    struct mta mta;
+    struct rig r;
+
+    (void)state;
+    if (!rig_open(&r, backend,
+                  "sources: {one: {address: 127.0.0.2}, six: {address: \"::1\"}, any: {},\n"
+                  "          both: {address: 127.0.0.3, address6: \"::1\"}}\n")) {
+        return;
+    }
+    mta_open(&mta, r.io);
+    struct site *s = rig_site(&r, "sources.test", &mta);
+    for (unsigned i = 0; i < 4; i++) {
+        rig_job(&r, s, rows[i][0], "");
+        RIG_AWAIT(&r, r.queue.done == i + 1);
+        assert_string_equal(mta.peer, rows[i][1]);
+    }
+    mta_close(&mta);
+    rig_close(&r);
+}
+
 /* ---- places and limits ---- */
 
 /* Idle connections make room, and there are never more than may be: rig_tick() looks. */
@@ -474,6 +499,7 @@ int main(void)
     };
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_host_that_fails_at_mail),
+        cmocka_unit_test(test_source_addresses),
         cmocka_unit_test(test_places),
         cmocka_unit_test(test_levels_share_limits),
         cmocka_unit_test(test_sources_share_the_total),
