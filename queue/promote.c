@@ -4,6 +4,7 @@
 #include "queue/promote.h"
 #include "engine/base/log.h"
 #include "queue/fcall.h"
+#include "queue/library.h"
 
 #include <string.h>
 
@@ -28,14 +29,49 @@ static void again(struct promote *p, int64_t in_us)
     }
 }
 
+static void on_library(void *ctx, int err, const char *why)
+{
+    struct promote *p = ctx;
+
+    if (err != 0 && p->running) {
+        log_warn("queue: %s", why);
+    }
+    again(p, PROMOTE_POLL_US);
+}
+
+/* What an error that Redis answered leads to; false when there was none. */
+static bool has_failed(struct promote *p, int err, const struct resp *reply)
+{
+    if (err != 0) {
+        again(p, PROMOTE_POLL_US);
+        return true;
+    }
+    switch (fcall_judge(reply)) {
+    case FCALL_OK:
+        return false;
+    case FCALL_NO_LIBRARY:
+        /* Whoever else calls functions may be idle: this is where their loss shows first. */
+        library_ensure(p->redis, on_library, p);
+        return true;
+    case FCALL_FAILED:
+        log_warn("queue: promoting due jobs failed: %s", reply->text.ptr);
+        break;
+    case FCALL_LATER:
+    case FCALL_FENCED:
+        break;
+    }
+    again(p, PROMOTE_POLL_US);
+    return true;
+}
+
 static void on_promoted(void *ctx, int err, const struct resp *reply)
 {
     struct promote *p = ctx;
-    bool moved = err == 0 && reply->type == RESP_INTEGER && reply->integer > 0;
 
-    if (err == 0 && reply->type == RESP_ERROR) {
-        log_warn("queue: promoting due jobs failed: %s", reply->text.ptr);
+    if (has_failed(p, err, reply)) {
+        return;
     }
+    bool moved = reply->type == RESP_INTEGER && reply->integer > 0;
     if (moved) {
         p->promoted += (uint64_t)reply->integer;
     }
@@ -57,7 +93,10 @@ static void on_due(void *ctx, int err, const struct resp *reply)
 {
     struct promote *p = ctx;
 
-    if (err != 0 || reply->type != RESP_ARRAY || reply->count < DUE_REPLY_HEAD) {
+    if (has_failed(p, err, reply)) {
+        return;
+    }
+    if (reply->type != RESP_ARRAY || reply->count < DUE_REPLY_HEAD) {
         again(p, PROMOTE_POLL_US);
         return;
     }
