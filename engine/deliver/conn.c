@@ -439,8 +439,8 @@ void conn_submit(struct conn *c, struct transaction *t)
     t->started_us = deliver_now(c->d);
     list_append(&c->sending, &t->link);
     c->messages++;
-    lessons_tell(c);
     smtp_session_submit(&c->session, &t->txn, t->started_us);
+    lessons_tell(c); /* behind it: this may take the room away */
     bool spent =
         limits->messages_per_connection > 0 && c->messages >= limits->messages_per_connection;
     bool old = limits->connection_age > 0 && t->started_us - c->opened_us >= limits->connection_age;

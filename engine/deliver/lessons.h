@@ -9,7 +9,7 @@
 struct conn;
 struct transaction;
 
-/* Before a transaction is submitted: tells the session whether it may go ahead. */
+/* After a transaction is submitted: tells the session whether the next may go ahead of it. */
 void lessons_tell(struct conn *c);
 
 /* After a transaction, before its jobs are settled. */

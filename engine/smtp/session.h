@@ -329,7 +329,8 @@ unsigned smtp_session_room(const struct smtp_session *s);
 void smtp_session_submit(struct smtp_session *s, struct smtp_txn *txn, int64_t now_us);
 
 /* AUTO only: whether envelopes may go ahead from now on, as `config.go_ahead` said at the
- * start.  What this session itself found out (SMTP_LEARNED_AHEAD_REFUSED) stands against it. */
+ * start; ask for room after it.  What this session itself found out (SMTP_LEARNED_AHEAD_REFUSED)
+ * stands against it. */
 void smtp_session_go_ahead(struct smtp_session *s, bool yes);
 
 /* Takes back the transaction that was submitted last, if no byte of it was handed out: it is the

@@ -53,6 +53,8 @@ static void made_of(struct slice input)
     buf_fini(&b);
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct slice input = slice_of((const char *)data, size);

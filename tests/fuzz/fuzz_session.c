@@ -207,7 +207,7 @@ struct game {
     int64_t now_us;
     int submitted, done;
     bool back[TXNS];
-    bool hold, stall, handshake, ended, quit;
+    bool hold, stall, handshake, ended, quit, moody;
     size_t stalled;
     bool closed_by_reply; /* 421 or a refusal in mid-content: an answer for what was asked */
 };
@@ -335,6 +335,9 @@ static void pump(struct game *g)
         more = false;
         while (!g->hold && g->submitted < TXNS && smtp_session_room(&g->session) > 0) {
             smtp_session_submit(&g->session, &g->txns[g->submitted++], g->now_us);
+            if (g->moody) { /* what was learned of the site changes under way */
+                smtp_session_go_ahead(&g->session, (g->submitted & 2) == 0);
+            }
             more = true;
         }
         more = write_flight(g) || more;
@@ -489,6 +492,27 @@ static void play(struct game *g, const uint8_t *data, size_t size)
     }
 }
 
+/* Words of the replies above, with everything that words can do. */
+static const struct smtp_words *table_of_words(void)
+{
+    static struct smtp_words *words;
+    struct buf why = BUF_EMPTY;
+    unsigned line;
+
+    if (words == NULL) {
+        words = smtp_words_new();
+        ASSERT(smtp_words_add(words,
+                              SLICE("any any \"spam\" content later\n"
+                                    "any any \"trouble\" policy bounce host=next\n"
+                                    "any any \"sequence\" rate defer host=stay retry=1m\n"
+                                    "any any \"later\" later\n"
+                                    "any any \"in {time}\" retry=said site=hold\n"
+                                    "5xx any \"no\" defer\n"),
+                              &line, &why) == 0);
+    }
+    return words;
+}
+
 static void set_up(struct game *g, const uint8_t *data)
 {
     memset(g, 0, sizeof(*g));
@@ -507,6 +531,8 @@ static void set_up(struct game *g, const uint8_t *data)
         g->config.auth_password = SLICE("password");
         g->config.auth_in_clear = true;
     }
+    g->config.words = (data[1] & 0x40) != 0 ? table_of_words() : NULL;
+    g->moody = (data[1] & 0x80) != 0;
     for (int n = 0; n < TXNS; n++) {
         set_up_txn(g, n);
     }
