@@ -211,6 +211,10 @@ struct conf *conf_load(const char *path, struct conf_problems *problems);
 struct conf *conf_load_bytes(const char *name, struct slice text, const char *hostname,
                              struct conf_problems *problems);
 
+/* Whether the engine will be able to write where the configuration says, as far as that can be
+ * seen without writing; false with a problem. */
+bool conf_check_paths(const struct conf *conf, struct conf_problems *problems);
+
 struct conf *conf_ref(const struct conf *conf);
 void conf_unref(struct conf *conf); /* NULL is fine; the last one wipes the secrets */
 

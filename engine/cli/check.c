@@ -36,8 +36,8 @@ static const struct args_option options[] = {
 };
 
 static const char *const description[] = {
-    "Reads a configuration as volley run would, checks every key, and reads the files with "
-    "secrets that it names.  Nothing is started and no connection is made.",
+    "Reads a configuration as volley run would, checks every key, reads the files with secrets "
+    "that it names, and looks whether there is a place for the files it writes.  Nothing is started and no connection is made.",
     "Problems go to standard error, up to twenty in one run, as FILE:LINE:COLUMN: what is wrong "
     "and what to write instead.  Lines that start with \"warning:\" behind the place do not keep "
     "the engine from running.",
@@ -128,6 +128,10 @@ int cmd_check(int argc, char **argv)
         return code;
     }
     struct conf *conf = conf_load(o.file, &problems);
+    if (conf != NULL && !conf_check_paths(conf, &problems)) {
+        conf_unref(conf);
+        conf = NULL;
+    }
     if (o.json) {
         put_json(&out, &o, conf, &problems);
     } else {

@@ -298,6 +298,21 @@ static struct slice ascii_address(struct recipients *r, struct slice to)
     return idna_to_ascii(slice_from(to, len), &r->to) == 0 ? buf_slice(&r->to) : to;
 }
 
+/* What is wrong with an address that has other signs than those of ASCII. */
+static const char *beyond_ascii(struct slice to)
+{
+    const char *at = memrchr(to.ptr, '@', to.len);
+
+    if (at == NULL) {
+        return "it has no @";
+    }
+    if (!utf8_is_ascii(slice_of(to.ptr, (size_t)(at - to.ptr)))) {
+        return "the part before the @ is not ASCII, and mail to such addresses (SMTPUTF8) cannot "
+               "be sent yet";
+    }
+    return "what follows the @ is no domain name, nor one in other letters (RFC 5890)";
+}
+
 static enum recipients_result check_row(struct recipients *r, const struct csv_row *row,
                                         struct recipients_row *out)
 {
@@ -321,11 +336,12 @@ static enum recipients_result check_row(struct recipients *r, const struct csv_r
     if (total > RECIPIENTS_VALUE_MAX) {
         return bad_row(r, out, "its values have more than 16 KB together");
     }
-    out->to = ascii_address(r, out->to);
+    struct slice given = out->to;
+    out->to = ascii_address(r, given);
     if (address_parse(out->to, &address, &why) != 0) {
         return bad_row(r, out, "\"" SLICE_FMT "\" is not an address: %s",
-                       (int)(out->to.len < 100 ? out->to.len : 100),
-                       out->to.ptr != NULL ? out->to.ptr : "", why);
+                       (int)(given.len < 100 ? given.len : 100), given.ptr != NULL ? given.ptr : "",
+                       utf8_is_ascii(given) ? why : beyond_ascii(given));
     }
     out->field = row->field;
     return RECIPIENTS_ROW;

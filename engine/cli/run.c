@@ -41,6 +41,12 @@ static const struct args_option options[] = {{.name = "config",
                                               .help = "Overrides log.level of the configuration."},
                                              {0}};
 
+static const struct args_pair exit_codes[] = {
+    {"0", "it was ended and has finished, or returned, everything"},
+    {"1", "failed: it cannot start, or could not return everything"},
+    {"2", "bad usage or configuration"},
+    {0}};
+
 static const struct args_pair examples[] = {
     {"volley run", "Runs with all defaults and a private Redis."},
     {"volley run -c /etc/volley/volley.yaml", "Runs as configured."},
@@ -59,6 +65,7 @@ const struct args_command run_command = {
     .synopsis = "[-c FILE] [OPTION]...",
     .description = description,
     .options = options,
+    .exit_codes = exit_codes,
     .examples = examples,
     .environment = environment,
     .see_also = "volley-check(1), volley-send(1)",
@@ -74,6 +81,10 @@ int cmd_run(int argc, char **argv)
         return code;
     }
     struct conf *conf = conf_load(o.config, &problems);
+    if (conf != NULL && !conf_check_paths(conf, &problems)) {
+        conf_unref(conf);
+        conf = NULL;
+    }
     if (problems.count > 0) { /* with a configuration: warnings */
         struct buf text = BUF_EMPTY;
         conf_problems_put(&text, &problems);

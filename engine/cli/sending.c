@@ -422,9 +422,26 @@ static int open_queue(struct sending *s)
     return err == 0 ? -1 : err == ERR_INVALID ? ARGS_EXIT_FAILED : ARGS_EXIT_TEMPORARY;
 }
 
+/* Redis refused the first part, and so nothing was submitted: what is wrong with the options is
+ * put right, and the sending begins anew.  -1 when that is not so. */
+static int refused_at_once(struct sending *s)
+{
+    if (s->checkpoint.part > 0 || !submit_was_refused(s->submit)) {
+        return -1;
+    }
+    (void)unlink(s->checkpoint_path);
+    return ARGS_EXIT_USAGE;
+}
+
 static int submit_and_follow(struct sending *s)
 {
     int code = submit_all(s);
+    int refused = code >= 0 ? refused_at_once(s) : -1;
+
+    if (refused >= 0) {
+        progress_clear(&s->progress);
+        return refused;
+    }
 
     s->ended_us = clock_mono_us();
     s->checkpoint.done = code < 0 && s->at_end && !signals_came();
@@ -500,7 +517,7 @@ int sending_run(struct mailing *m, const struct conf *conf)
                                         .outcomes =
                                             s.follow != NULL ? follow_counts(s.follow) : NULL};
         sending_report(m->options, &result);
-        code = s.checkpoint.bad > 0 && !s.done_before ? ARGS_EXIT_FAILED : ARGS_EXIT_OK;
+        code = s.checkpoint.bad > 0 ? ARGS_EXIT_FAILED : ARGS_EXIT_OK;
     }
     submit_free_all(s.submit);
     follow_close(s.follow);

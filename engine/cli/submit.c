@@ -32,6 +32,7 @@ struct submit {
     size_t flight_count;
     bool stalled;
     bool failed;
+    bool refused_at_once; /* the very first part was, and with it all others */
     struct buf why;
 };
 
@@ -315,6 +316,8 @@ static void part_error(struct submit *s, struct submit_part *part, const struct 
         say(s, reply->text);
     } else {
         s->failed = true;
+        s->refused_at_once = part->number == 1 && s->options.partitions == 1 &&
+                             resp_is_error(reply, SLICE("VOLLEYBAD"));
         say(s, reply->text);
     }
 }
@@ -412,4 +415,9 @@ void submit_rewind(struct submit *s, uint64_t first)
     ASSERT(s->flight_count == 0);
     s->count = 0;
     s->next = first;
+}
+
+bool submit_was_refused(const struct submit *s)
+{
+    return s->refused_at_once;
 }

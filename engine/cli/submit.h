@@ -93,6 +93,10 @@ const char *submit_why(const struct submit *s);
 /* Tries again what stalled.  0, or an error as submit_open() gives. */
 int submit_retry(struct submit *s, struct buf *why);
 
+/* After SUBMIT_FAILED: Redis refused what all jobs share, so that nothing of the sending is in
+ * the queue. */
+bool submit_was_refused(const struct submit *s);
+
 /* After SUBMIT_BACK: the part that Redis wants next, and starting over from there. */
 uint64_t submit_wanted(const struct submit *s);
 void submit_rewind(struct submit *s, uint64_t first);

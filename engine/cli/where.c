@@ -21,8 +21,8 @@ static int embedded_where(const struct conf *conf, struct redis_url *url, struct
     return err;
 }
 
-int where_redis(const struct conf *conf, const char *override, struct redis_url *url,
-                struct buf *why)
+static int read_url(const struct conf *conf, const char *override, struct redis_url *url,
+                    struct buf *why)
 {
     const char *text = override != NULL ? override : conf->queue.redis;
 
@@ -35,5 +35,23 @@ int where_redis(const struct conf *conf, const char *override, struct redis_url 
         err = redis_url_open(url, own ? conf->queue.password : NULL,
                              own ? conf->queue.sentinel_password : NULL, why);
     }
+    return err;
+}
+
+int where_redis(const struct conf *conf, const char *override, struct redis_url *url,
+                struct buf *why)
+{
+    static const struct slice of_configuration = {"queue.redis: ", 13};
+    struct buf text = BUF_EMPTY;
+    int err = read_url(conf, override, url, &text);
+
+    /* The mistake is where it was written. */
+    if (override != NULL && slice_starts(buf_slice(&text), of_configuration)) {
+        BUF_LIT(why, "--redis: ");
+        buf_puts(why, slice_from(buf_slice(&text), of_configuration.len));
+    } else {
+        buf_puts(why, buf_slice(&text));
+    }
+    buf_fini(&text);
     return err;
 }

@@ -162,6 +162,25 @@ def test_secrets_come_from_files_beside_the_configuration(volley, tmp_path):
         assert "sesame" not in done.stdout
 
 
+def test_a_place_for_the_events(volley, tmp_path):
+    files = {"a.yaml": "hostname: mta.test\nevents:\n  file: gone/events.jsonl\n"}
+    for command in ("check", "run"):
+        done = volley(command, "-c", "a.yaml", files=files)
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"a.yaml:3:9: events.file cannot be written: {tmp_path}/gone: "
+                                      "No such file")
+    (tmp_path / "gone").mkdir()
+    assert volley("check", "-c", "a.yaml").returncode == 0
+    (tmp_path / "gone/events.jsonl").mkdir()
+    done = volley("check", "-c", "a.yaml", "--json")
+    assert done.returncode == 2 and "is a directory" in done.stdout
+
+
+def test_run_says_how_it_ends(volley):
+    shown = volley("run", "--help").stdout
+    assert re.search(r"(?m)^Exit codes:\n +0 ", shown) and " 75 " not in shown
+
+
 def test_large_and_odd_files_are_refused_quickly(volley, tmp_path):
     files = {"bomb.yaml": "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n",
              "deep.yaml": "[" * 50000, "large.yaml": "a: " + "x" * (5 << 20)}

@@ -272,6 +272,34 @@ def test_options_reach_the_jobs(desk):
         assert done.stderr, wrong
 
 
+def test_bad_rows_are_not_forgotten(desk):
+    """Given again, a complete sending says the same of its rows."""
+    desk.write("to,name,number\na@d.test,N,1\nbad,N,2\n")
+    assert desk.send().returncode == 1
+    done = desk.send("--json")
+    assert done.returncode == 1 and "--again" in done.stderr
+    assert json.loads(done.stdout)["bad_rows"] == 1 and desk.count() == 1
+
+
+def test_addresses_beyond_ascii_say_what_is_wrong(desk):
+    desk.write("to,name,number\n" + "".join(f"{a},N,1\n" for a in [
+        "zoë@bücher.test", "ann@☃.test", "ann＠d.test", "ann@ü..test", "ann@d.test"]))
+    done = desk.send()
+    says = dict(re.findall(r"(?m)^list\.csv:(\d+): (.*)$", done.stderr))
+    assert sorted(says) == ["2", "3", "4", "5"]
+    assert '"zoë@bücher.test"' in says["2"] and "before the @ is not ASCII" in says["2"]
+    assert "no domain name" in says["3"] and "no domain name" in says["5"]
+    assert "has no @" in says["4"]
+
+
+def test_a_bad_address_of_redis_is_said_where_it_is(box):
+    (box.path / "m.eml").write_bytes(LETTER)
+    (box.path / "l.csv").write_text("to,name,number\na@d.test,N,1\n")
+    done = box.run("volley", "send", "--redis", "http://x", "--to", "l.csv", "--message", "m.eml")
+    assert done.returncode == 2 and "--redis: " in done.stderr
+    assert "queue.redis" not in done.stderr
+
+
 def test_a_pool_that_nobody_has(box):
     queue = box.redis()
     box.engine(queue, io="epoll", sink=box.sink().address)
@@ -279,7 +307,12 @@ def test_a_pool_that_nobody_has(box):
     (box.path / "list.csv").write_text("to,name,number\na@d.test,N,1\n")
     done = box.run("volley", "send", "--redis", queue.url, "--to", "list.csv",
                    "--message", "letter.eml", "--pool", "nowhere")
-    assert done.returncode == 1 and "nowhere" in done.stderr
+    assert done.returncode == 2 and "nowhere" in done.stderr
+    # Nothing was submitted, so nothing stands in the way of the right command.
+    assert not list(box.path.glob("*.volley-checkpoint"))
+    done = box.run("volley", "send", "--redis", queue.url, "--to", "list.csv",
+                   "--message", "letter.eml")
+    assert done.returncode == 0, done.stderr
 
 
 def test_looking_changes_nothing(desk):
