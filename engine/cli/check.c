@@ -37,7 +37,8 @@ static const struct args_option options[] = {
 
 static const char *const description[] = {
     "Reads a configuration as volley run would, checks every key, reads the files with secrets "
-    "that it names, and looks whether there is a place for the files it writes.  Nothing is started and no connection is made.",
+    "that it names, and looks whether there is a place for the files it writes.  Nothing is "
+    "started and no connection is made.",
     "Problems go to standard error, up to twenty in one run, as FILE:LINE:COLUMN: what is wrong "
     "and what to write instead.  Lines that start with \"warning:\" behind the place do not keep "
     "the engine from running.",

@@ -167,8 +167,8 @@ def test_a_place_for_the_events(volley, tmp_path):
     for command in ("check", "run"):
         done = volley(command, "-c", "a.yaml", files=files)
         assert done.returncode == 2
-        assert done.stderr.startswith(f"a.yaml:3:9: events.file cannot be written: {tmp_path}/gone: "
-                                      "No such file")
+        assert done.stderr.startswith("a.yaml:3:9: events.file cannot be written: "
+                                      f"{tmp_path}/gone: No such file")
     (tmp_path / "gone").mkdir()
     assert volley("check", "-c", "a.yaml").returncode == 0
     (tmp_path / "gone/events.jsonl").mkdir()
