@@ -47,8 +47,22 @@ struct domain {
 
 /* ---- source ---- */
 
-/* Sources that cannot open connections now are passed over while there are others. */
-static const struct conf_source *source_of_pool(struct deliver *d, const struct conf_pool *pool)
+/* A number that goes with the job, in every process: FNV-1a. */
+static uint64_t lot_of(const struct job *j)
+{
+    uint64_t lot = UINT64_C(0xcbf29ce484222325);
+
+    for (size_t i = 0; i < j->record.id.len; i++) {
+        lot = (lot ^ (unsigned char)j->record.id.ptr[i]) * UINT64_C(0x100000001b3);
+    }
+    return lot ^ lot >> 32;
+}
+
+/* Drawn by the job, so that each of its attempts comes from the same source: greylisting waits
+ * for just that (RFC 6647).  Sources that cannot open connections now are passed over while
+ * there are others. */
+static const struct conf_source *source_of_pool(struct deliver *d, const struct conf_pool *pool,
+                                                const struct job *j)
 {
     const struct conf_pool_member *members = pool->members.items;
     uint64_t usable = 0, at;
@@ -59,7 +73,7 @@ static const struct conf_source *source_of_pool(struct deliver *d, const struct 
         usable += rests ? 0 : members[i].weight;
     }
     any = usable == 0;
-    at = rng_below(&d->rng, any ? pool->weight_sum : usable);
+    at = lot_of(j) % (any ? pool->weight_sum : usable);
     for (size_t i = 0; i < pool->members.count; i++) {
         if (!any && local_until_us(d, members[i].source) > deliver_now(d)) {
             continue;
@@ -109,7 +123,7 @@ static const struct conf_source *source_of(struct deliver *d, const struct job *
         break;
     }
     const struct conf_pool *pool = conf_pool_find(d->conf, name);
-    return pool != NULL ? source_of_pool(d, pool) : NULL;
+    return pool != NULL ? source_of_pool(d, pool, j) : NULL;
 }
 
 static void refuse_unknown_name(struct deliver *d, struct job *j)

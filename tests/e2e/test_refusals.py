@@ -58,6 +58,23 @@ def test_words_say_when_to_come_back(box):
     assert 600 <= seconds_between(event["time"], event["next"]) <= 615
 
 
+def test_a_retry_comes_from_the_same_source(box):
+    """As greylisting wants to see it; over many jobs both sources are used."""
+    queue = box.redis()
+    sink = box.sink("--fault", "rcpt first=16: reply 450 4.2.0 Greylisted")
+    box.engine(queue, sink=sink.address, retry=["1s"], sources={
+        name: {"address": address} for name, address in (("a", "127.0.0.1"), ("b", "127.0.0.2"))})
+    for i in range(16):
+        submit(queue, f"u{i}@a.test")
+    eventually(lambda: len(queue.finals()) == 16, "16 final events")
+    sources = {}
+    for event in queue.events():
+        if event["type"] in ("deferred", "delivered"):
+            sources.setdefault(event["to"], set()).add(event["source"])
+    assert len(sources) == 16 and all(len(names) == 1 for names in sources.values())
+    assert set.union(*sources.values()) == {"a", "b"}
+
+
 def test_a_block_of_our_address_is_no_bounce(box):
     queue = box.redis()
     sink = box.sink("--fault", "rcpt first=1: reply 554 5.7.1 Service unavailable\\; "
