@@ -432,6 +432,41 @@ def named_files(path, text):
                 yield number, f"there is no {name}"
 
 
+def checklist_tests(cell):
+    """What a cell of the checklist names: (file, function) of each."""
+    for name in cell.split(";"):
+        file, _, function = (part.strip() for part in name.partition(":"))
+        if "/" not in file:
+            yield f"tests/dialogue/{file}.smtp", function
+        elif file.startswith("e2e/"):
+            yield f"tests/{file}.py", function
+        else:
+            yield f"tests/unit/{file}.c", function
+
+
+@rule("tests/dialogue/README.md",
+      bad=[("a.md", "<!-- every item -->\n| 1 | M | x | gone |\n<!-- end of every item -->\n"),
+           ("a.md", "<!-- every item -->\n| 1 | M | x | smtp/test_words: gone |\n"
+                    "<!-- end of every item -->\n"),
+           ("a.md", "no table\n")],
+      good=[("a.md", "<!-- every item -->\n| 1 | M | x | smtp/test_words: test_times; reuse |\n"
+                     "| 2 | S | y | missing: because |\n<!-- end of every item -->\n")])
+def checklist(_path, text):
+    _, found, rest = text.partition("<!-- every item -->")
+    if not found:
+        yield 1, "the table of every item is gone"
+    for number, line in numbered(rest.partition("<!-- end of every item -->")[0]):
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) != 4 or not cells[0].isdigit() or cells[3].startswith("missing: "):
+            continue
+        for file, function in checklist_tests(cells[3]):
+            path = TOP / file
+            if not path.exists():
+                yield number, f"there is no {file}"
+            elif function and not re.search(rf"\b{re.escape(function)}\b", path.read_text()):
+                yield number, f"there is no {function} in {file}"
+
+
 # ---- running -------------------------------------------------------------------------------
 
 _tracked = []
