@@ -15,6 +15,8 @@ class Recorder:
         self.keywords = keywords
         self.answer = answer or (lambda line, session: None)
         self.sessions = []
+        self.greets = threading.Event()  # until then nobody is greeted
+        self.greets.set()
         recorder = self
 
         class Handler(socketserver.StreamRequestHandler):
@@ -41,6 +43,7 @@ class Recorder:
     def talk(self, lines, out):
         session = []
         self.sessions.append(session)
+        self.greets.wait(60)
         out.write(b"220 recorder.test\r\n")
         for raw in lines:
             line = raw.rstrip(b"\r\n").decode("utf-8")

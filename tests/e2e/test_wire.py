@@ -161,3 +161,29 @@ def test_postfix_takes_so_many(box, limit):
     submit(queue, *tos)
     assert {(e["type"], e["attempt"]) for e in finals(queue, 40)} == {("delivered", 1)}
     eventually(lambda: len(postfix.messages()) == 40, "Postfix has put all into its maildir")
+
+
+def test_a_new_site_is_probed_by_one_connection(box):
+    queue = box.redis()
+    server = recorder(box, "PIPELINING")
+    server.greets.clear()
+    start(box, queue, server, connections=10, recipients_per_transaction=1)
+    submit(queue, *[f"u{i}@a.test" for i in range(60)])
+    eventually(lambda: server.sessions, "a connection")
+    time.sleep(0.3)  # what would be opened beside it would be opened at once
+    assert len(server.sessions) == 1
+    server.greets.set()
+    assert {e["type"] for e in finals(queue, 60)} == {"delivered"}
+
+
+def test_levels_of_tls_do_not_share_connections(box):
+    """Nor does what was idle at one level go on at another."""
+    queue = box.redis()
+    sink = box.sink(tls=True)
+    box.engine(queue, routes={level: {"hosts": [sink.address], "tls": level}
+                              for level in ("none", "encrypt")})
+    for count, level in enumerate(("none", "encrypt", "none", "encrypt"), 1):
+        queue.submit(to="u@a.test", from_="x@y.test", data=PLAIN, route=level)
+        finals(queue, count)
+    assert [("tls" in e) for e in queue.finals()] == [False, True, False, True]
+    assert [m["tls"] for m in sink.accepted()] == [False, True, False, True]
