@@ -66,6 +66,8 @@ struct dns_answer *dns_answer_copy(const struct dns_answer *a)
     copy = dns_answer_alloc(a->status, a->type, a->count, text_len, &text);
     copy->ttl_s = a->ttl_s;
     copy->ad = a->ad;
+    copy->open = a->open;
+    copy->aliases = a->aliases;
     copy->stale = a->stale;
     copy->rcode = a->rcode;
     copy->name = dns_text_put(&text, a->name);

@@ -28,6 +28,8 @@ struct reading {
     uint32_t ttl_s;
     size_t count;    /* records of the type at that name */
     size_t text_len; /* bytes their variable parts need */
+    uint8_t aliases; /* CNAMEs that led to `owner` */
+    bool proven;     /* a SOA says that there is nothing */
 };
 
 static const char *rcode_name(uint8_t rcode)
@@ -214,6 +216,7 @@ static bool chain_follow(struct reading *r)
             return true;
         }
         r->owner = alias;
+        r->aliases++;
     }
     r->fault = "its CNAMEs run in a circle or are more than 16";
     return false;
@@ -234,6 +237,7 @@ static uint32_t negative_ttl(struct reading *r)
             wire_name(&data, &skipped) && wire_skip(&data, 16) && wire_u32(&data, &minimum)) {
             ttl_lower(r, rec.ttl_s);
             ttl_lower(r, minimum);
+            r->proven = true;
             return r->ttl_s;
         }
     }
@@ -311,6 +315,11 @@ struct dns_answer *dns_packet_parse(struct slice packet, struct slice name, enum
         return fault_answer(type, name, r.fault);
     }
     a->rcode = rcode;
+    a->aliases = r.aliases;
     a->ad = ((uint8_t)packet.ptr[3] & 0x20) != 0;
+    if (a->status == DNS_NODATA && r.aliases > 0 && !r.proven) {
+        a->open = true;
+        a->ttl_s = r.ttl_s;
+    }
     return a;
 }

@@ -46,8 +46,10 @@ struct dns_answer {
     enum dns_type type;
     uint32_t ttl_s; /* smallest on the way (CNAMEs too); negative: RFC 2308 5; else 0 */
     bool ad;        /* the resolver says: validated by DNSSEC */
+    bool open;      /* DNS_NODATA only as the CNAMEs lead out of this answer: ask for `name` */
     bool stale;     /* served from the cache past its time, as the servers failed */
     uint8_t rcode;
+    uint8_t aliases;     /* CNAMEs on the way, up to DNS_CNAME_MAX */
     struct slice name;   /* where the CNAMEs led; the name asked for when there are none */
     struct slice reason; /* DNS_TEMPFAIL: for people, "SERVFAIL", "no answer from …" */
     size_t count;

@@ -26,6 +26,11 @@ struct flight {
     struct dns_cache_entry *entry;
     bool urgent;
     bool sent;
+    /* A server that does not follow CNAMEs to their end is asked again for where they led. */
+    unsigned aliases; /* CNAMEs in the answers so far */
+    char *target;     /* the name of the last question, when it is not the entry's */
+    uint32_t ttl_s;   /* of the answers so far */
+    bool unsafe;      /* one of them was not validated */
 };
 
 struct dns_resolver {
@@ -126,6 +131,53 @@ static void next_burst_fire(struct timer *timer, int64_t now_us)
     line_send(CONTAINER_OF(timer, struct dns_resolver, next_burst));
 }
 
+static void flight_free(struct flight *flight)
+{
+    mem_free(flight->target);
+    mem_free(flight);
+}
+
+/* The CNAMEs lead out of the answer: asks for what they lead to. */
+static void flight_follow(struct dns_resolver *r, struct flight *flight)
+{
+    struct dns_answer *a = flight->f.answer;
+    char *target = slice_dup(a->name);
+
+    flight->ttl_s = a->ttl_s < flight->ttl_s ? a->ttl_s : flight->ttl_s;
+    flight->unsafe |= !a->ad;
+    flight->aliases += a->aliases;
+    dns_answer_unref(a);
+    flight->f.answer = NULL;
+    mem_free(flight->target);
+    flight->target = target;
+    flight->f.name = slice_cstr(target);
+    flight->sent = false;
+    list_prepend(flight->urgent ? &r->hurry : &r->line, &flight->f.link);
+    r->line_len++;
+}
+
+static bool may_follow(const struct flight *flight)
+{
+    const struct dns_answer *a = flight->f.answer;
+
+    return a->open && flight->aliases + a->aliases <= DNS_CNAME_MAX && dns_name_valid(a->name);
+}
+
+/* The answer at the end of the CNAMEs holds as long as each of them, and is as safe. */
+static void flight_sum(struct flight *flight)
+{
+    struct dns_answer *a = flight->f.answer;
+
+    if (a->open || flight->aliases + a->aliases > DNS_CNAME_MAX) {
+        flight->f.answer = dns_answer_new(DNS_TEMPFAIL, flight->f.type, flight->entry->name,
+                                          SLICE("its CNAMEs lead nowhere or are more than 16"));
+        dns_answer_unref(a);
+    } else if (flight->target != NULL) {
+        a->ttl_s = a->ttl_s < flight->ttl_s ? a->ttl_s : flight->ttl_s;
+        a->ad = a->ad && !flight->unsafe;
+    }
+}
+
 /* An answer came: into the cache, and to all who wait for it. */
 static void flight_land(struct dns_resolver *r, struct flight *flight)
 {
@@ -133,6 +185,11 @@ static void flight_land(struct dns_resolver *r, struct flight *flight)
     struct list *first;
     struct dns_answer *told;
 
+    if (may_follow(flight)) {
+        flight_follow(r, flight);
+        return;
+    }
+    flight_sum(flight);
     list_init(&waiters);
     list_splice(&waiters, &flight->entry->waiters);
     flight->entry->flight = NULL;
@@ -148,7 +205,7 @@ static void flight_land(struct dns_resolver *r, struct flight *flight)
     }
     dns_answer_unref(told);
     dns_answer_unref(flight->f.answer);
-    mem_free(flight);
+    flight_free(flight);
 }
 
 static void transport_done(void *arg)
@@ -230,7 +287,7 @@ void dns_resolver_close(struct dns_resolver *r, void (*on_closed)(void *arg), vo
 
         list_remove(first);
         list_forget(&flight->entry->waiters);
-        mem_free(flight);
+        flight_free(flight);
     }
     dns_transport_close(r->transport, on_closed, arg);
     while ((f = dns_transport_take(r->transport)) != NULL) {
@@ -238,7 +295,7 @@ void dns_resolver_close(struct dns_resolver *r, void (*on_closed)(void *arg), vo
 
         list_forget(&flight->entry->waiters);
         dns_answer_unref(f->answer);
-        mem_free(flight);
+        flight_free(flight);
     }
     dns_cache_fini(&r->cache);
     mem_free(r);
@@ -278,6 +335,7 @@ void dns_ask(struct dns_resolver *r, struct dns_query *q, struct slice name, enu
     flight = mem_zalloc(sizeof(*flight));
     flight->entry = entry;
     entry->flight = flight;
+    flight->ttl_s = UINT32_MAX;
     flight->f.name = entry->name;
     flight->f.type = type;
     list_append(&r->line, &flight->f.link);

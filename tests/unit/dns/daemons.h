@@ -45,6 +45,11 @@ static const char daemons_zone[] =
     "target MX 10 mx1\n"
     "loop1 CNAME loop2\n"
     "loop2 CNAME loop1\n"
+    "mxalias MX 10 second\n"
+    "second CNAME mx2\n"
+    "deaf MX 10 nohost\n"
+    "deaf MX 20 mx1\n"
+    "short TXT \"60 s\"\n"
     "txtonly TXT \"v=STSv1; \" \"id=1\"\n"
     "xn--bcher-kva MX 10 mx2\n"
     "_25._tcp.mx1 TLSA 3 1 1 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n";
@@ -78,6 +83,9 @@ static inline void daemons_zone_write(const struct daemons *d)
     FILE *f = daemons_file(d, "zone");
 
     fputs(daemons_zone, f);
+    for (int i = 0; i < 17; i++) { /* chain17 has 17 CNAMEs before it, chain1 has one */
+        fprintf(f, "chain%d CNAME %s%.0d\n", i + 1, i > 0 ? "chain" : "target", i);
+    }
     for (int i = 0; i < 40; i++) {
         fprintf(f, "big TXT \"%02d-0123456789012345678901234567890123456789012345678901234567\"\n",
                 i);

@@ -11,6 +11,7 @@
  *   fail, nx           SERVFAIL; NXDOMAIN
  *   flip               an A record while liar.failing is not set, else SERVFAIL
  *   mx                 MX records mx1 and mx2 of the same domain
+ *   part               a CNAME to the rest of the name, and not what stands there
  *
  * It runs on a thread of its own, on one port of 127.0.0.1, UDP and TCP.
  */
@@ -91,6 +92,8 @@ static inline void liar_truth(struct buf *out, unsigned id, const char *name, un
         pk_mx(out, name, 300, 10, host);
         snprintf(host, sizeof(host), "ok.mx2.%s", rest);
         pk_mx(out, name, 300, 20, host);
+    } else if (strncmp(name, "part.", 5) == 0) {
+        pk_cname(out, name, 200, rest);
     } else if (type == DNS_A && strncmp(name, "alias.", 6) == 0) {
         pk_cname(out, name, 300, rest);
         pk_record(out, PK_ANSWER, rest, DNS_A, 300, SLICE("\xc0\0\2\1"));

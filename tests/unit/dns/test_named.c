@@ -88,6 +88,9 @@ static const struct row common[] = {
     {"nowhere.test.example", MX_NO_HOST, "nohost.test.example", 0, true},
     {"no.test.example", MX_NO_DOMAIN, "no.test.example", 0, true},
     {"alias.test.example", MX_OK, "mx1.test.example", 2, true},
+    {"mxalias.test.example", MX_OK, "second.test.example", 1, true},
+    {"deaf.test.example", MX_OK, "mx1.test.example,nohost.test.example", 2, true},
+    {"chain5.test.example", MX_OK, "mx1.test.example", 2, true},
     {"txtonly.test.example", MX_NO_HOST, "txtonly.test.example", 0, true},
     {"b\xc3\xbc"
      "cher.test.example",
@@ -99,6 +102,8 @@ static void test_plans_from_knot(void **state)
 {
     static const struct row own[] = {
         {"loop1.test.example", MX_TEMPORARY, "loop1.test.example", 0, false},
+        {"chain15.test.example", MX_OK, "mx1.test.example", 2, false}, /* 16 with `target` */
+        {"chain17.test.example", MX_TEMPORARY, "chain17.test.example", 0, false},
         {"not.served", MX_TEMPORARY, "not.served", 0, false},
     };
 

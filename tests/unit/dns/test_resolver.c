@@ -362,6 +362,42 @@ static void test_crowd(void **state)
     rig_close(&r);
 }
 
+/* A server that gives one CNAME at a time is asked until there is an end, up to 16 of them. */
+static void test_cnames_one_by_one(void **state)
+{
+    char name[128] = "";
+    struct asked a = {0};
+    struct rig r;
+
+    (void)state;
+    if (!rig_open(&r, backend, &(struct dns_resolver_options){.servers = liar.servers})) {
+        return;
+    }
+    rig_ask(&r, &a, "part.part.ok.example", DNS_A);
+    assert_int_equal(a.answer->status, DNS_FOUND);
+    assert_int_equal(a.answer->count, 1);
+    assert_int_equal(a.ttl_s, 200);
+    assert_slice(a.answer->name, "ok.example");
+    rig_ask(&r, &a, "part.ok.example", DNS_AAAA); /* there is none, at the end of it */
+    assert_int_equal(a.answer->status, DNS_NODATA);
+    rig_ask(&r, &a, "part.nx.example", DNS_A);
+    assert_int_equal(a.answer->status, DNS_NXDOMAIN);
+    rig_ask(&r, &a, "part.fail.example", DNS_A);
+    assert_int_equal(a.answer->status, DNS_TEMPFAIL);
+    for (int i = 0; i < 16; i++) {
+        strcat(name, "part.");
+    }
+    strcat(name, "ok.example");
+    rig_ask(&r, &a, name, DNS_A);
+    assert_int_equal(a.answer->status, DNS_FOUND);
+    memmove(name + 5, name, strlen(name) + 1);
+    rig_ask(&r, &a, name, DNS_A);
+    assert_int_equal(a.answer->status, DNS_TEMPFAIL);
+    assert_non_null(memmem(a.answer->reason.ptr, a.answer->reason.len, "CNAMEs", 6));
+    dns_answer_unref(a.answer);
+    rig_close(&r);
+}
+
 /* Servers that are silent fill what is on the way, and the line behind it; urgent questions
  * are answered all the same. */
 static void test_urgent(void **state)
@@ -421,6 +457,7 @@ int main(void)
         cmocka_unit_test(test_close_in_mid_air),
         cmocka_unit_test(test_bursts),
         cmocka_unit_test(test_crowd),
+        cmocka_unit_test(test_cnames_one_by_one),
         cmocka_unit_test(test_urgent),
     };
     int failed;
