@@ -70,3 +70,18 @@ def test_a_source_that_is_gone_finishes_its_work(box, backend):
     reload(engine, r"reload: .* is in force")
     eventually(lambda: len(queue.finals()) == 200, "all delivered", 30)
     assert len({e["event"] for e in queue.finals()}) == 200
+
+
+def test_a_new_rule_takes_what_waits(box, backend):
+    """Letters that wait under the default go over to the rule that names their domain now."""
+    queue = box.redis()
+    sink = box.sink()
+    engine = box.engine(queue, io=backend, sink=sink.address,
+                        limits={"default": {"rate": "1/m"}})
+    fill(queue, 30, ["one.test"])
+    eventually(lambda: len(queue.finals()) == 1, "the first letter")
+    rewrite(engine, lambda c: c["limits"].update(
+        fast={"match": {"domains": ["one.test"]}, "rate": "unlimited"}))
+    reload(engine, r"reload: .* is in force")
+    eventually(lambda: len(queue.finals()) == 30, "all delivered")
+    assert [e["site"] for e in queue.finals()] == ["one.test"] + ["fast"] * 29
