@@ -365,7 +365,7 @@ static void test_crowd(void **state)
 /* A server that gives one CNAME at a time is asked until there is an end, up to 16 of them. */
 static void test_cnames_one_by_one(void **state)
 {
-    char name[128] = "";
+    char name[128];
     struct asked a = {0};
     struct rig r;
 
@@ -384,15 +384,16 @@ static void test_cnames_one_by_one(void **state)
     assert_int_equal(a.answer->status, DNS_NXDOMAIN);
     rig_ask(&r, &a, "part.fail.example", DNS_A);
     assert_int_equal(a.answer->status, DNS_TEMPFAIL);
-    for (int i = 0; i < 16; i++) {
-        strcat(name, "part.");
+    for (int parts = 16; parts <= 17; parts++) {
+        size_t len = 0;
+
+        for (int i = 0; i < parts; i++) {
+            len += (size_t)snprintf(name + len, sizeof(name) - len, "part.");
+        }
+        snprintf(name + len, sizeof(name) - len, "ok.example");
+        rig_ask(&r, &a, name, DNS_A);
+        assert_int_equal(a.answer->status, parts == 16 ? DNS_FOUND : DNS_TEMPFAIL);
     }
-    strcat(name, "ok.example");
-    rig_ask(&r, &a, name, DNS_A);
-    assert_int_equal(a.answer->status, DNS_FOUND);
-    memmove(name + 5, name, strlen(name) + 1);
-    rig_ask(&r, &a, name, DNS_A);
-    assert_int_equal(a.answer->status, DNS_TEMPFAIL);
     assert_non_null(memmem(a.answer->reason.ptr, a.answer->reason.len, "CNAMEs", 6));
     dns_answer_unref(a.answer);
     rig_close(&r);

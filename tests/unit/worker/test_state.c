@@ -17,12 +17,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char top[64];
+static char top[] = "/tmp/volley-state-XXXXXX";
 
 static int make_top(void **state)
 {
     (void)state;
-    strcpy(top, "/tmp/volley-state-XXXXXX");
     assert_non_null(mkdtemp(top));
     return 0;
 }
@@ -79,7 +78,7 @@ static void test_the_id_stays(void **state)
     assert_int_equal(strncmp(s.id, "mta1.example.com-", 17), 0);
     assert_int_equal(strlen(s.id), 17 + 8);
     assert_string_equal(s.directory, directory);
-    strcpy(first, s.id);
+    memcpy(first, s.id, sizeof(first));
     state_close(&s);
     state_close(&s); /* harmless */
     assert_int_equal(stat(directory, &st), 0);
@@ -167,7 +166,7 @@ static void test_a_directory_that_cannot_be(void **state)
     buf_terminate(&why);
     assert_non_null(strstr(why.ptr, directory));
     assert_null(s.directory);
-    strcat(directory, "/below");
+    in_top(directory, "file/below");
     assert_true(state_open(&s, directory, "h", &why) < 0);
     buf_fini(&why);
 }
