@@ -268,6 +268,41 @@ static void test_is_small(void **state)
     assert_true(sizeof(struct smtp_rcpt) <= 64);
 }
 
+/* What was submitted and not begun can be had back: nothing of it was or will be said. */
+static void test_withdraw(void **state)
+{
+    struct owner o;
+
+    (void)state;
+    begin(&o);
+    o.config.pipeline = SMTP_PIPELINE_MESSAGES;
+    ready(&o, PIPELINING);
+    assert_null(smtp_session_withdraw(&o.session));
+    submit(&o, 0);
+    assert_ptr_equal(smtp_session_withdraw(&o.session), &o.txn[0]);
+    assert_null(smtp_session_withdraw(&o.session));
+    assert_string_equal(hear(&o), "");
+    assert_true(smtp_session_idle(&o.session));
+    assert_int_equal(smtp_session_room(&o.session), 2);
+
+    submit(&o, 0);
+    assert_string_equal(hear(&o), ENVELOPE "DATA\r\n");
+    submit(&o, 1);
+    assert_int_equal(smtp_session_room(&o.session), 0);
+    assert_ptr_equal(smtp_session_withdraw(&o.session), &o.txn[1]);
+    assert_null(smtp_session_withdraw(&o.session)); /* that one has begun */
+    assert_string_equal(say(&o, "250 ok\r\n250 ok\r\n354 go\r\n"), CONTENT);
+    submit(&o, 1);
+    assert_string_equal(hear(&o), ENVELOPE "DATA\r\n");
+    assert_null(smtp_session_withdraw(&o.session));
+    assert_string_equal(say(&o, "250 taken\r\n250 ok\r\n250 ok\r\n354 go\r\n"), CONTENT);
+    say(&o, "250 taken\r\n");
+    assert_int_equal(o.done, 3);
+    assert_int_equal(o.rcpt[0].outcome, SMTP_ACCEPTED);
+    assert_int_equal(o.rcpt[1].outcome, SMTP_ACCEPTED);
+    finish(&o);
+}
+
 /* What may go ahead is told between transactions. */
 static void test_go_ahead(void **state)
 {
@@ -359,6 +394,7 @@ int main(void)
         cmocka_unit_test(test_reuse_of_memory),
         cmocka_unit_test(test_what_is_known),
         cmocka_unit_test(test_is_small),
+        cmocka_unit_test(test_withdraw),
         cmocka_unit_test(test_go_ahead),
         cmocka_unit_test(test_go_ahead_after_a_refusal),
         cmocka_unit_test(test_go_ahead_is_for_auto),
