@@ -98,5 +98,7 @@ def test_a_cancel_leaves_room_for_others(box, where):
     eventually(lambda: queue.waiting() == 0, "nothing is left", 600, 0.2)
     ids = cancelled_ids(queue)
     assert len(ids) == len(set(ids))
-    sent = sum(to.endswith("@slow.test") for to in sink.recipients()) if not FULL else JOBS - len(ids)
-    assert len(ids) == JOBS - sent and sent < 500
+    assert JOBS - 500 < len(ids) <= JOBS
+    if not FULL:
+        sent = sum(to.endswith("@slow.test") for to in sink.recipients())
+        assert len(ids) == JOBS - sent, "the others were sent before"
