@@ -142,8 +142,7 @@ void obey_swept(struct deliver *d, const struct sweep_place *place, const struct
     struct job *j = job_new(record, deliver_now(d));
     char space[SITE_KEY_MAX];
 
-    d->jobs++;
-    DELIVER_COUNT(d, jobs, 1);
+    deliver_job_in(d, j);
     DELIVER_COUNT(d, claimed, 1);
     j->held = queue_hold_add(d->queue, &j->hold, j->record.id);
     if (obey(d, j, swept_site(d, place, &j->record, space))) {
