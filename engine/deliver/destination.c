@@ -331,7 +331,11 @@ static void follow_plan(struct deliver *d, struct job *j, const struct mx_plan *
         return;
     }
     struct slice key = plan_key(d, plan, &rule);
-    if (handed_over(d, j, key)) {
+    if (!destination_is_home(d, key)) {
+        /* Its home follows this plan: by one of its own, of another age, it might send the job
+         * back, and so to and fro until both forget theirs. */
+        j->plan = mx_plan_ref(plan);
+        (void)handed_over(d, j, key);
         return;
     }
     struct site *s = site_get(d, key);
@@ -433,8 +437,9 @@ static bool may_wait(struct deliver *d, const struct job *j)
 static void route_by_mx(struct deliver *d, struct job *j)
 {
     struct slice name = j->record.domain;
-    struct mx_plan *plan = mx_finder_cached(d->finder, name);
+    struct mx_plan *plan = j->plan != NULL ? j->plan : mx_finder_cached(d->finder, name);
 
+    j->plan = NULL;
     if (plan != NULL) {
         follow_plan(d, j, plan);
         mx_plan_unref(plan);

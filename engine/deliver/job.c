@@ -7,6 +7,7 @@
 #include "engine/base/panic.h"
 #include "engine/deliver/elsewhere.h"
 #include "engine/deliver/letters.h"
+#include "engine/dns/mx.h"
 
 #include <string.h>
 
@@ -32,6 +33,7 @@ void job_free(struct job *j)
     ASSERT(!j->held && list_empty(&j->link));
     elsewhere_forget(j);
     stored_unref(j->stored);
+    mx_plan_unref(j->plan);
     mem_free(j);
 }
 

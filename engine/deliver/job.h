@@ -14,13 +14,15 @@
 #include "queue/queue.h"
 #include "queue/suppress.h"
 
+struct mx_plan;
 struct path;
 struct second;
 struct stored;
 
 struct job {
     struct list link;
-    struct mailbox_node parcel; /* while it travels */
+    struct mailbox_node parcel; /* while it travels ... */
+    struct mx_plan *plan;       /* ... with the plan that sends it: a reference, or NULL */
     struct queue_hold hold;
     struct job_record record; /* points into `bytes` */
     struct stored *stored;    /* its letter: a reference, once it is here */
