@@ -171,6 +171,22 @@ $(BUILD)/dialogue/run: $(call objs,$(DIALOGUE_SRCS)) $(call archives,$(call with
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) $^ $(call libs,$(call with_deps,smtp)) -o $@
 
+# ---- the simulator: tests/sim ---------------------------------------------------------------
+# The engine's delivery in a world of our making: what stands here is replaced at the link.
+
+SIM_SRCS := $(wildcard tests/sim/*.c)
+SIM_WRAP := clock_gettime getrandom log_at close shutdown epoll_open \
+            socket_open socket_error socket_was_reset socket_set_nodelay \
+            mem_alloc mem_zalloc mem_array mem_realloc mem_dup mem_free
+# Of the queue only what is pure: what the model lacks shall not be found, rather than be real.
+# The DNS transport comes before the one in its archive.
+SIM_QUEUE := queue/record.c queue/keys.c queue/suppress_match.c queue/orders.c queue/resp.c
+SIM_LIBS  := $(filter-out queue,$(call with_deps,deliver))
+$(BUILD)/sim/sim: $(call objs,$(SIM_SRCS) $(SIM_QUEUE)) $(call archives,$(SIM_LIBS))
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) $(SIM_WRAP:%=-Wl,--wrap=%) $^ $(call libs,$(SIM_LIBS) queue) -o $@
+
 # ---- fuzz targets: tests/fuzz/fuzz_*.c, built with clang by `make fuzz` ----------------------
 # The first line of each, "/* modules: smtp base */", says what it is linked with.
 
@@ -195,10 +211,14 @@ RUN_PY   = VOLLEY_BUILD=$(BUILD) VOLLEY_JOBS=$(JOBS) MAKE=$(MAKE) $(PYTHON) test
 
 .PHONY: fairness rtt queue-cost test unit dialogue e2e asan tsan tidy fuzz test-bins dialogue-bins fuzz-bins print-deps
 test: deps-build deps-run deps-test
-	@$(RUN_PY) tidy unit dialogue asan fuzz e2e
+	@$(RUN_PY) tidy unit dialogue sim asan fuzz e2e
 
 unit dialogue asan tsan e2e tidy:
 	@$(RUN_PY) $@
+
+# SEEDS=100000 for a long run, from SEED=1; see tests/sim/README.md.
+sim:
+	@SEEDS=$(or $(SEEDS),1000) SEED=$(or $(SEED),1) SIM_LIMIT_S=$(or $(SIM_LIMIT_S),36000) $(RUN_PY) $@
 
 # FUZZ_SECONDS is for each target; ONLY=reply takes one of them.
 fuzz:
@@ -314,6 +334,7 @@ help:
 #?
 #? make unit        unit tests                     ONLY=part-of-a-name takes some of them
 #? make dialogue    SMTP dialogues, with every split of the server's bytes
+#? make sim         the delivery in a simulated world     SEEDS=100000 SEED=1
 #? make e2e         end-to-end tests with private servers, on io_uring and epoll
 #? make asan        unit and dialogue tests under the address and undefined sanitizers
 #? make tsan        the same under the thread sanitizer

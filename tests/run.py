@@ -1,17 +1,19 @@
 """run.py - builds and runs the parts of the tests, and counts.
 
-    tests/run.py PART...        parts: tidy unit dialogue asan tsan fuzz e2e
+    tests/run.py PART...        parts: tidy unit dialogue sim asan tsan fuzz e2e
 
 `make test` and its smaller sisters call this.  Each part builds what it needs, runs its
 programs with a time limit, and shows a line for each with its count and time.  Failures
 are printed in full at the end, then the one line that says it all: "N passed, N failed",
 with ", N skipped" where something was.  The exit code is 1 when anything failed.
 
-A single test is one cmocka test, one dialogue file, one pytest item, one tidy rule or one
-fuzz target.  A program that dies, hangs or does not build is one failure more.
+A single test is one cmocka test, one dialogue file, one pytest item, one tidy rule, one
+fuzz target or a run of simulated seeds.  A program that dies, hangs or does not build is one
+failure more.
 
-Environment: VOLLEY_BUILD (build), VOLLEY_JOBS (2), FUZZ_SECONDS for each target (5), ONLY
-(a part of the name of the programs, dialogues or pytest items to run), MAKE.
+Environment: VOLLEY_BUILD (build), VOLLEY_JOBS (2), FUZZ_SECONDS for each target (5), SEEDS and
+SEED for the simulator (1000 seeds from 1), ONLY (a part of the name of the programs, dialogues
+or pytest items to run), MAKE.
 """
 
 import concurrent.futures
@@ -35,6 +37,7 @@ PYTHON = sys.executable
 
 PROGRAM_LIMIT_S = 120  # for one unit test program; sanitizers get three times that
 E2E_LIMIT_S = 600
+SIM_LIMIT_S = int(os.environ.get("SIM_LIMIT_S") or 300)  # for a share of the seeds
 
 SANITIZER_ENV = {
     "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:strict_string_checks=1",
@@ -272,6 +275,22 @@ def part_dialogue():
         in_parallel(dialogue_jobs(BUILD))
 
 
+def sim_jobs(build, seeds, prefix="", env=None, slow=1):
+    """Shares of the seeds, one a core."""
+    first = int(os.environ.get("SEED") or 1)
+    if ONLY and ONLY not in "sim":
+        return []
+    share = -(-seeds // JOBS)
+    return [([f"{build}/sim/sim", "--seed", str(first + n * share), "--seeds", str(share)],
+             f"{prefix}sim ({share:,} seeds from {first + n * share})", SIM_LIMIT_S * slow, env)
+            for n in range(JOBS)]
+
+
+def part_sim():
+    if make("sim", f"BUILD={BUILD}", f"{BUILD}/sim/sim"):
+        in_parallel(sim_jobs(BUILD, int(os.environ.get("SEEDS") or 1000)))
+
+
 def sanitized(name, flags, wrap=()):
     build = f"{BUILD}/{name}"
     names = unit_names()
@@ -435,6 +454,7 @@ PARTS = {
     "asan": part_asan,
     "tsan": part_tsan,
     "fuzz": part_fuzz,
+    "sim": part_sim,
     "e2e": part_e2e,
 }
 

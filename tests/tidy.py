@@ -272,6 +272,8 @@ def module_of(path, text):
         return [d for d in deps() if d.rsplit("/", 1)[-1] == match.group(1)]
     if directory.startswith("tests/dialogue"):
         return ["engine/smtp"]
+    if directory == "tests/sim":
+        return ["engine/deliver"]
     if directory == "tests/fuzz":
         match = re.match(r"/\* modules: ([\w ]+?) \*/\n", text)
         names = match.group(1).split() if match else []
