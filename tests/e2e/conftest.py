@@ -25,7 +25,7 @@ import pytest
 import yaml
 
 from process import Process, eventually
-from servers import Certificate, Inbox, Knot, Postfix, Redis
+from servers import Certificate, Exim, Inbox, Knot, Postfix, Redis, exim_program
 from sink import Sink
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
@@ -135,6 +135,12 @@ class Box:
         needs_root("a private Postfix")
         name = f"postfix-{len(self.taken)}"
         return self.keep(Postfix(self.path / name, self.certificate, tls, **more))
+
+    def exim(self):
+        needs_root("a private Exim")
+        if not exim_program():
+            pytest.skip("Exim is not installed, and cannot be beside Postfix; see exim_program()")
+        return self.keep(Exim(self.path / f"exim-{len(self.taken)}"))
 
     def knot(self, domain, records, **more):
         needs("knotd")

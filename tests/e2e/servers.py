@@ -266,6 +266,100 @@ class Postfix:
         self.process.terminate()
 
 
+EXIM_SETTINGS = """\
+primary_hostname = exim.test
+spool_directory = {dir}/spool
+log_file_path = {dir}/log/%slog
+exim_user = nobody
+exim_group = nogroup
+never_users =
+exim_path = {dir}/exim
+keep_environment = LD_LIBRARY_PATH
+pid_file_path =
+local_interfaces = 127.0.0.1
+daemon_smtp_ports = {port}
+acl_smtp_rcpt = rcpt
+host_lookup =
+rfc1413_query_timeout = 0s
+pipelining_advertise_hosts = *
+chunking_advertise_hosts = *
+tls_advertise_hosts =
+recipients_max = 10
+recipients_max_reject = false
+smtp_accept_max = 0
+smtp_accept_queue_per_connection = 0
+begin acl
+rcpt:
+  deny local_parts = nobody
+       message = Unrouteable address
+  accept
+begin routers
+all:
+  driver = accept
+  transport = maildir
+begin transports
+maildir:
+  driver = appendfile
+  directory = {dir}/mail
+  maildir_format
+  user = nobody
+  group = nogroup
+"""
+
+
+def exim_program():
+    """Exim as installed, or unpacked somewhere: Debian's package cannot stand beside Postfix'.
+
+        apt-get download exim4-daemon-light libidn12
+        for deb in *.deb; do dpkg -x $deb DIRECTORY; done
+        VOLLEY_EXIM=DIRECTORY make e2e ONLY=peers
+    """
+    root = os.environ.get("VOLLEY_EXIM")
+    return os.path.join(root, "usr/sbin/exim4") if root else shutil.which("exim4", path="/usr/sbin")
+
+
+class Exim:
+    """A whole Exim that puts everything into one maildir.  Needs root."""
+
+    def __init__(self, directory):
+        self.directory = pathlib.Path(directory)
+        nobody = pwd.getpwnam("nobody")
+        for name in ("spool", "log", "mail"):
+            (self.directory / name).mkdir(parents=True)
+            os.chown(self.directory / name, nobody.pw_uid, nobody.pw_gid)
+        for above in [self.directory, *self.directory.parents]:
+            if above.stat().st_uid == os.getuid() and not above.stat().st_mode & 0o001:
+                above.chmod(above.stat().st_mode | 0o711)
+        self.port = free_port()
+        self.address = f"127.0.0.1:{self.port}"
+        conf = self.directory / "exim.conf"
+        conf.write_text(EXIM_SETTINGS.format(dir=self.directory, port=self.port))
+        self.process = Process("exim", ["unshare", "-m", "sh", "-c", self.script(conf)])
+        eventually(lambda: answers(self.port), "Exim answers")
+
+    def script(self, conf):
+        """Debian's Exim wants its user to be known: in a name space of its own it is."""
+        for name, line in (("passwd", "Debian-exim:x:65533:65533::/:/bin/false"),
+                           ("group", "Debian-exim:x:65533:")):
+            text = pathlib.Path("/etc", name).read_text()
+            if "Debian-exim:" not in text:
+                text += line + "\n"
+            (self.directory / name).write_text(text)
+        binary = pathlib.Path(exim_program())
+        libraries = ":".join(str(p) for p in binary.parents[2].glob("usr/lib/*-linux-gnu"))
+        (self.directory / "exim").write_bytes(binary.read_bytes())  # without its set-uid bit
+        (self.directory / "exim").chmod(0o755)
+        return (f"mount --bind {self.directory}/passwd /etc/passwd && "
+                f"mount --bind {self.directory}/group /etc/group && "
+                f"LD_LIBRARY_PATH={libraries} exec {self.directory}/exim -C {conf} -bdf")
+
+    def messages(self):
+        return [f.read_bytes() for f in sorted((self.directory / "mail/new").glob("*"))]
+
+    def stop(self):
+        self.process.terminate()
+
+
 KNOT_CONF = """\
 server:
     listen: {host}@{port}

@@ -69,6 +69,37 @@ def test_aiosmtpd_one_command_at_a_time(box, backend, tls):
     assert {m for _, _, m in inbox.messages} == {PLAIN}
 
 
+@pytest.mark.parametrize("mode", ["auto", "commands", "messages", "chunking"])
+def test_exim(box, mode):
+    """CHUNKING, envelopes behind bodies, and 452 to what is over ten recipients."""
+    queue = box.redis()
+    exim = box.exim()
+    box.engine(queue, limits={"default": {"connections": 1, "rate": "unlimited", "pipeline": mode,
+                                          "pipeline_depth": 8}},
+               **through(exim.address, tls="none"))
+    queue.store("news", LETTER)
+    jobs = {}
+    for i in range(100):
+        to = f"u{i}@exim.test"
+        jobs[to] = (queue.submit("v:name", f"N{i}", "v:number", i, to=to, message="news",
+                                 from_="news@sender.test", route="there"), i)
+    many = [x for i in range(35) for x in ("to", f"m{i}@exim.test")]
+    queue.submit(*many, from_="news@sender.test", data=PLAIN, route="there")
+    queue.submit(to="nobody@exim.test", from_="news@sender.test", message="news", route="there")
+    events = {e["to"]: e for e in finals(queue, 136)}
+    refused = events.pop("nobody@exim.test")
+    assert (refused["type"], refused["failure"]) == ("bounced", "bad-mailbox")
+    assert {(e["type"], e["attempt"]) for e in events.values()} == {("delivered", 1)}
+    # What recipients share a letter is Exim's to copy; each personal one has its own.
+    wanted = sorted(expected(ident, to, f"N{i}", i) for to, (ident, i) in jobs.items())
+
+    def personal():
+        return [m for m in exim.messages() if b"Number " in m]
+
+    eventually(lambda: len(personal()) == 100, "Exim has put all into its maildir", 60)
+    assert sorted(map(meaning, personal())) == wanted
+
+
 @pytest.mark.parametrize("level", ["may", "encrypt"])
 def test_sink_with_tls(box, backend, level):
     queue = box.redis()
