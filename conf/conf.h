@@ -68,6 +68,7 @@ struct conf_queue {
     uint64_t max_memory;           /* bytes; 0: 90 % of Redis' maxmemory */
     uint64_t max_jobs;             /* 0: unlimited */
     bool single_node;              /* no other engine shares this queue */
+    int64_t lease;                 /* us */
     bool journal;                  /* what is on the wire outlives a crash */
     const char *state_directory;   /* NULL: $STATE_DIRECTORY, else ~/.local/share/volley */
 };

@@ -58,6 +58,15 @@ const struct conf_key conf_queue_keys[] = {
      IN(struct conf_queue, single_node),
      .fallback = "false",
      .help = "No other engine ever uses this queue: sending goes on while Redis is away."},
+    {.name = "lease",
+     .kind = CONF_DURATION,
+     IN(struct conf_queue, lease),
+     .fallback = "15s",
+     .min = S,
+     .max = 60 * S,
+     .help = "How long an engine may be out of reach of Redis before others take over what it had "
+             "claimed; the same for all engines of a queue.  It starts no letter after two thirds "
+             "of it."},
     {.name = "journal",
      .kind = CONF_BOOL,
      IN(struct conf_queue, journal),

@@ -42,6 +42,7 @@ struct node {
     uint64_t max_memory;
     uint64_t max_jobs;
     bool single_node;
+    int64_t lease_us;
     struct replay *replay;
     const struct node_ops *ops;
     void *ctx;
@@ -93,13 +94,23 @@ uint64_t node_epoch(const struct node *n)
     return atomic_load_explicit(&n->epoch, memory_order_acquire);
 }
 
+/* For how long, at most, Redis has counted since the last renewal. */
+static int64_t node_unrenewed_us(const struct node *n, int64_t now_us)
+{
+    return now_us - atomic_load_explicit(&n->renewed_us, memory_order_acquire);
+}
+
 bool node_may_start(const struct node *n, int64_t now_us)
 {
     if (atomic_load_explicit(&n->epoch, memory_order_acquire) == 0) {
         return false;
     }
-    return n->single_node ||
-           now_us - atomic_load_explicit(&n->renewed_us, memory_order_acquire) < NODE_DOUBT_US;
+    return n->single_node || node_unrenewed_us(n, now_us) < n->lease_us / 3 * 2;
+}
+
+bool node_owns(const struct node *n, int64_t now_us)
+{
+    return n->single_node || node_unrenewed_us(n, now_us) < n->lease_us;
 }
 
 bool node_clock(const struct node *n, int64_t *offset_us, int64_t *expiry_offset_us)
@@ -163,7 +174,7 @@ static void node_alive(struct node *n)
 {
     n->renewing = false;
     atomic_store_explicit(&n->renewed_us, n->sent_us, memory_order_release);
-    wheel_arm(io_wheel(n->io), &n->renew, n->sent_us + NODE_RENEW_US);
+    wheel_arm(io_wheel(n->io), &n->renew, n->sent_us + n->lease_us / 3);
     promote_start(&n->promote);
     if (!n->up) {
         n->up = true;
@@ -202,7 +213,7 @@ static void put_setting(struct buf *out, struct slice name, uint64_t value)
 
 static void register_ask(struct node *n)
 {
-    enum { SETTINGS = 3 };
+    enum { SETTINGS = 4 };
     static const struct slice time = {"TIME", 4};
     redis_command(n->redis, &time, 1, 0, on_time, n); /* known before there is a life */
     struct buf *out = redis_begin(n->redis);
@@ -216,6 +227,7 @@ static void register_ask(struct node *n)
     put_setting(out, SLICE("expires"), (uint64_t)n->expires_ms);
     put_setting(out, SLICE("max_memory"), n->max_memory);
     put_setting(out, SLICE("max_jobs"), n->max_jobs);
+    put_setting(out, SLICE("lease"), (uint64_t)n->lease_us / 1000);
     resp_put_arg(out, SLICE_NONE);
     for (size_t i = 0; i < n->name_count; i++) {
         resp_put_arg(out, slice_cstr(n->names[i]));
@@ -274,10 +286,11 @@ static void renew_ask(struct node *n)
     node_life(n, life);
     n->renewing = true;
     n->sent_us = io_now_us(n->io);
-    fcall_begin(out, SLICE("renew"), 1, 1);
+    fcall_begin(out, SLICE("renew"), 1, 2);
     keys_put_arg(out, &n->keys, SLICE("nodes"));
     resp_put_arg(out, slice_cstr(life));
-    redis_end(n->redis, NODE_RENEW_US * 2, on_renewed, n);
+    resp_put_u64(out, (uint64_t)n->lease_us / 1000);
+    redis_end(n->redis, n->lease_us / 3 * 2, on_renewed, n);
 }
 
 static void on_renew_timer(struct timer *t, int64_t now_us)
@@ -454,6 +467,7 @@ struct node *node_new(const struct node_options *options, struct buf *why)
     n->max_memory = options->max_memory;
     n->max_jobs = options->max_jobs;
     n->single_node = options->single_node;
+    n->lease_us = options->lease_us > 0 ? options->lease_us : NODE_LEASE_US;
     n->replay = options->replay;
     n->ops = options->ops;
     n->ctx = options->ctx;

@@ -2,9 +2,10 @@
  * node.h - this process as one of the engines on a queue.
  *
  * A node holds a life: "<node>:<epoch>", entered in `nodes` by registration and kept there
- * by a lease of 15 s that is renewed every 5 s, counted on Redis' clock.  Everything claimed
- * is owned under the life.  When the lease runs out another engine may return the jobs; the
- * old life is fenced from then on: it cannot claim, and its outcomes are written as late.
+ * by a lease (15 s unless configured) that is renewed all the time, counted on Redis' clock.
+ * Everything claimed is owned under the life.  When the lease runs out another engine may return
+ * the jobs; the old life is fenced from then on: it cannot claim, and its outcomes are written as
+ * late.
  *
  * One struct node serves one process and one partition.  It runs on one loop (that of the
  * first worker) with connections of its own: one for the lease, for taking over what dead
@@ -19,9 +20,8 @@
 #include "queue/redis.h"
 
 enum {
-    NODE_LEASE_MS = 15000,
-    NODE_RENEW_US = 5 * 1000 * 1000,
-    NODE_DOUBT_US = 10 * 1000 * 1000, /* unrenewed for so long: start no new transaction */
+    NODE_LEASE_US = 15 * 1000 * 1000, /* renewed after a third of it; unrenewed for two: start */
+    NODE_DOUBT_US = 10 * 1000 * 1000, /* no new transaction */
     NODE_LIFE_MAX = 96,
 };
 
@@ -59,6 +59,7 @@ struct node_options {
     uint64_t max_memory; /* bytes; 0: 90 % of Redis' maxmemory */
     uint64_t max_jobs;   /* 0: no limit */
     bool single_node;    /* no other engine: never in doubt */
+    int64_t lease_us;    /* 1 s to 60 s; 0: NODE_LEASE_US */
     /* What a crashed life left behind, to be told before the first registration; NULL: nothing.
      * Borrowed; outlives the node. */
     struct replay *replay;
@@ -81,6 +82,8 @@ uint64_t node_life(const struct node *n, char out[NODE_LIFE_MAX]);
 uint64_t node_epoch(const struct node *n); /* that number alone */
 /* False while the lease is in doubt.  `now_us` is monotonic (io_now_us). */
 bool node_may_start(const struct node *n, int64_t now_us);
+/* False when the lease may be over: what was claimed may be somebody else's by now. */
+bool node_owns(const struct node *n, int64_t now_us);
 /* What to add to the monotonic time for Redis' clock, and for that by which jobs end (clock.h).
  * False before Redis has told its time, which is before the first registration. */
 bool node_clock(const struct node *n, int64_t *offset_us, int64_t *expiry_offset_us);

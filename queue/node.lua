@@ -19,6 +19,14 @@ local MEMORY_MAX = 2100 -- fields of an owned hash that are not jobs: two for ea
 -- everybody had the time of one lease to come back.
 local born_ms = nil
 
+-- A clock that jumps says nothing about leases either.  Somebody renews all the time, so when
+-- Redis' clock has moved by more than GAP_MS (or back) since the last time, that is a jump, or
+-- nobody was there: the lives get the time of one lease again.
+local GAP_MS = 10000
+local LEASE_MAX_MS = 60000
+local seen_ms = nil
+local grace_ms = 0
+
 local function fail(word, text)
     return redis.error_reply(word .. ' ' .. text)
 end
@@ -49,7 +57,18 @@ end
 
 local function lease_over(lease, now)
     born_ms = born_ms or now
-    return lease == 0 or (lease < now and now >= born_ms + LEASE_MS)
+    return lease == 0 or (lease < now and now >= born_ms + (grace_ms > 0 and grace_ms or LEASE_MS))
+end
+
+-- The length of a lease that an engine asks for; tells the time.
+local function lease_length(asked, now)
+    local lease = tonumber(asked) or LEASE_MS
+    grace_ms = max(grace_ms, lease)
+    if seen_ms and (now < seen_ms or now - seen_ms > max(GAP_MS, grace_ms * 2 / 3)) then
+        born_ms = now
+    end
+    seen_ms = now
+    return min(lease, LEASE_MAX_MS)
 end
 
 -- KEYS meta nodes; ARGV node, holder, owner's settings as name value ..., '', names of what it
@@ -59,6 +78,14 @@ local function register(keys, args)
     expect_keys(keys, base, 'meta', 'nodes')
     local node, holder = args[1], args[2]
     local now = now_ms()
+    local asked = nil
+    for i = 3, #args, 2 do
+        if args[i] == '' then
+            break
+        end
+        asked = args[i] == 'lease' and args[i + 1] or asked
+    end
+    local lease_ms = lease_length(asked, now)
     local lives = call('HGETALL', keys[2])
     local ended = {}
     for i = 1, #lives, 2 do
@@ -82,7 +109,7 @@ local function register(keys, args)
     if #ended > 0 then
         call('HSET', keys[2], unpack(ended))
     end
-    call('HSET', keys[2], life, format('%d ', now + LEASE_MS) .. holder)
+    call('HSET', keys[2], life, format('%d ', now + lease_ms) .. holder)
     call('HSET', keys[1], 'epoch', epoch, 'format', 1)
     local i = 3
     while args[i] and args[i] ~= '' do
@@ -96,7 +123,8 @@ local function register(keys, args)
     return epoch
 end
 
--- KEYS nodes; ARGV life.  Moves the end of the lease; answers the lives that are dead.
+-- KEYS nodes; ARGV life, length of the lease in ms.  Moves its end; answers the lives that are
+-- dead.
 local function renew(keys, args)
     key_base(keys, 'nodes')
     local now = now_ms()
@@ -105,13 +133,17 @@ local function renew(keys, args)
         return fail('VOLLEYFENCED', "the lease of '" .. args[1] ..
                                     "' ended and its jobs were returned")
     end
-    call('HSET', keys[1], args[1], format('%d ', now + LEASE_MS) .. match(value, ' (.*)$'))
+    local lease_ms = lease_length(args[2], now)
+    call('HSET', keys[1], args[1], format('%d ', now + lease_ms) .. match(value, ' (.*)$'))
     local lives = call('HGETALL', keys[1])
     local dead = {}
     for i = 1, #lives, 2 do
         local lease = tonumber(match(lives[i + 1], '^%d+')) or 0
         if lives[i] ~= args[1] and lease_over(lease, now) then
             dead[#dead + 1] = lives[i]
+        elseif lease > now + LEASE_MAX_MS then -- from before the clock was set back
+            call('HSET', keys[1], lives[i],
+                 format('%d ', now + LEASE_MAX_MS) .. match(lives[i + 1], ' (.*)$'))
         end
     end
     return dead

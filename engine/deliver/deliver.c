@@ -461,13 +461,21 @@ static void rate_roll(struct deliver *d)
     }
 }
 
-/* Writes what connections have to say, once the journal has it. */
+/* Writes what connections have to say, once the journal has it.  A process that was stopped, or
+ * cut off from Redis, for longer than its lease says nothing more about its letters: others
+ * have them by now.  It may wake up in the middle of a tick, so the clock is read anew. */
 static void flush(struct deliver *d)
 {
+    bool ours = node_owns(d->o.node, clock_mono_us());
     struct list *link;
 
     LIST_EACH_SAFE (at, &d->unflushed) {
-        conn_gather(CONTAINER_OF(at, struct conn, flush_link));
+        struct conn *c = CONTAINER_OF(at, struct conn, flush_link);
+        if (ours || list_empty(&c->sending)) {
+            conn_gather(c);
+        } else {
+            conn_abort(c);
+        }
     }
     if (d->queue != NULL) {
         queue_note_flush(d->queue);

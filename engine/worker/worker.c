@@ -151,6 +151,7 @@ static int start_node(struct worker *w, struct buf *why)
         .max_memory = e->conf->queue.max_memory,
         .max_jobs = e->conf->queue.max_jobs,
         .single_node = e->conf->queue.single_node,
+        .lease_us = e->conf->queue.lease,
         .replay = e->replay,
         .ops = &node_ops,
         .ctx = w,

@@ -197,6 +197,13 @@ void queue_set_aside(struct queue *q, struct slice id, struct slice order)
 
 /* ---- the clock: that of the machine ---- */
 
+bool node_owns(const struct node *n, int64_t now_us)
+{
+    (void)n;
+    (void)now_us;
+    return true;
+}
+
 bool node_clock(const struct node *n, int64_t *offset_us, int64_t *expiry_offset_us)
 {
     (void)n;
