@@ -119,8 +119,8 @@ class Box:
             self._certificate = Certificate(self.path / "certificate")
         return self._certificate
 
-    def redis(self):
-        return self.keep(Redis(self.directory("redis")))
+    def redis(self, **more):
+        return self.keep(Redis(self.directory("redis"), **more))
 
     def inbox(self, tls=False):
         return self.keep(Inbox(self.certificate.context() if tls else None))
@@ -155,7 +155,8 @@ class Box:
                               stdin=subprocess.DEVNULL, **more)
 
     def config(self, queue, name="engine", **more):
-        """A configuration for `queue`; `more` is merged over it at the top."""
+        """A configuration for `queue`; `more` is merged over it at the top, and its `queue_keys`
+        over those below `queue`."""
         config = {
             "hostname": "mta.test",
             "queue": {"redis": queue.url, "state_directory": str(self.path / f"{name}-state")},
@@ -163,6 +164,7 @@ class Box:
             "shutdown_timeout": "1s",
             "events": {"file": str(self.path / f"{name}-events.jsonl")},
         }
+        config["queue"].update(more.pop("queue_keys", {}))
         config.update(more)
         return config
 

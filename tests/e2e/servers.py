@@ -34,13 +34,14 @@ def answers(port, host="127.0.0.1"):
 
 
 class Redis:
-    """redis-server on a unix socket, AOF with an fsync for every write."""
+    """redis-server on a unix socket, AOF with an fsync for every write unless told otherwise."""
 
     PREFIX = "volley:{0}:"
 
-    def __init__(self, directory):
+    def __init__(self, directory, fsync="always"):
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
+        self.fsync = fsync
         self.path = self.directory / "redis.sock"
         self.url = f"unix:{self.path}"
         self.process = None
@@ -51,7 +52,7 @@ class Redis:
         program = shutil.which("redis-server") or shutil.which("valkey-server")
         self.process = Process("redis", [
             program, "--port", "0", "--unixsocket", self.path, "--dir", self.directory,
-            "--appendonly", "yes", "--appendfsync", "always", "--save", "",
+            "--appendonly", "yes", "--appendfsync", self.fsync, "--save", "",
             "--daemonize", "no", "--loglevel", "notice"])
         eventually(self.up, "Redis answers")
 
