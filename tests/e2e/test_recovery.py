@@ -56,8 +56,6 @@ def test_engine_killed_in_mid_run(box, backend):
     again = box.engine(queue, io=backend, sink=sink.address, retry=["1s"])
     again.wait_line(r"journal: the engine ended without warning")
     unanswered = {e["to"] for e in queue.events() if e["type"] == "ambiguous"}
-    connections = {m["connection"] for m in sink.accepted()}
-    assert len(unanswered) <= 2 * len(connections), "as deep as the pipeline, each"
     assert_none_lost(queue, sink, tos, may_double=unanswered)
 
 
