@@ -220,6 +220,12 @@ unit dialogue asan tsan e2e tidy:
 sim:
 	@SEEDS=$(or $(SEEDS),1000) SEED=$(or $(SEED),1) SIM_LIMIT_S=$(or $(SIM_LIMIT_S),36000) $(RUN_PY) $@
 
+# Go's compiler is larger than all else that tests need, so nothing but this installs it.
+.PHONY: test-go
+test-go:
+	@.ci/deps.sh test go
+	@$(PYTHON) -m pytest -q tests/e2e/test_queue_readme.py -k go
+
 # FUZZ_SECONDS is for each target; ONLY=reply takes one of them.
 fuzz:
 	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) $(RUN_PY) $@
@@ -342,6 +348,7 @@ help:
 #? make fairness    a million jobs of one sender, and what others feel of it
 #? make queue-cost  what a million jobs cost Redis, in time and memory
 #? make fuzz        fuzz targets, FUZZ_SECONDS=60 each
+#? make test-go     the sample for Go in queue/README.md; installs Go, which is 465 MB
 #? make tidy        the rules of the house that a machine can judge
 #?
 #? Variables: BUILD=build  CC=gcc  OPT='-O2 -g'  SAN=address,undefined  V=1  JOBS=2

@@ -1,7 +1,7 @@
 #!/bin/sh
 # deps.sh - installs the Debian packages Volley needs, by group, only those that are missing.
 #
-#   .ci/deps.sh [--list] GROUP...      groups: build run test lint
+#   .ci/deps.sh [--list] GROUP...      groups: build run test lint go
 #
 # Says what it installs and why before it does.  Works as root and through sudo; with
 # neither it prints the command to run and exits 1.  A package that is only wanted (marked
@@ -39,12 +39,19 @@ test  opt  postfix                 a real receiver (a private instance, never th
 test  opt  knot                    a private name server for MX tests
 test  opt  unbound                 a private validating resolver for MX tests
 test  opt  iproute2                a network of its own for MX tests
+test  opt  node-redis              the queue's README: its sample for Node
+test  opt  php-cli                 its sample for PHP
+test  opt  php-redis               its sample for PHP
+test  opt  ruby                    its sample for Ruby
+test  opt  ruby-redis              its sample for Ruby
 test  opt  valgrind                leak check of a whole run
 test  opt  clang                   fuzzing
 test  opt  libclang-rt-dev         fuzzing
 lint  opt  clang-format            form of C files
 lint  opt  shellcheck              form of shell scripts
 lint  opt  mandoc                  form of the manual pages
+go    need golang-go               the queue's README: its sample for Go (465 MB)
+go    need golang-github-gomodule-redigo-dev its sample for Go
 TABLE
 }
 
@@ -134,9 +141,9 @@ if [ "${1:-}" = --list ]; then
 fi
 for group in "$@"; do
     case $group in
-    build | run | test | lint) ;;
+    build | run | test | lint | go) ;;
     *)
-        say "unknown group '$group'; groups are build, run, test, lint"
+        say "unknown group '$group'; groups are build, run, test, lint, go"
         exit 2
         ;;
     esac

@@ -1,9 +1,11 @@
 """test_queue_readme.py - what queue/README.md tells people to type does what it says."""
 
+import os
 import re
 import shutil
 import subprocess
 
+import pytest
 import redis
 
 from queue_library import LETTER, ROOT, queue, record, server, source, text
@@ -39,6 +41,53 @@ def test_python(queue, server, tmp_path, monkeypatch):
     assert len(queue.list("in:normal:default:default")) == 1
     assert [record(raw)["to"] for raw in queue.list("in:bulk:default:default")] == [
         "ann@example.org", "bob@example.org"]
+
+
+# How each sample is run: its file, the command, what shows that its library is there, and what
+# of it names the Redis on this machine.  Debian keeps libraries for Node and Go where its own
+# programs look, which others have to be told.
+SAMPLES = {
+    "js": ("sample.js", ["node", "sample.js"],
+           ["node", "-e", "require('redis')"],
+           ("createClient()", "createClient({socket: {path: '%s'}})"),
+           {"NODE_PATH": "/usr/share/nodejs:/usr/lib/nodejs"}),
+    "php": ("sample.php", ["php", "sample.php"],
+            ["php", "-r", "exit(class_exists('Redis') ? 0 : 1);"],
+            ('connect("127.0.0.1")', 'connect("%s")'), {}),
+    "ruby": ("sample.rb", ["ruby", "sample.rb"], ["ruby", "-e", "require 'redis'"],
+             ("Redis.new\n", 'Redis.new(path: "%s")\n'), {}),
+    "go": ("sample.go", ["go", "run", "sample.go"],
+           ["go", "list", "github.com/gomodule/redigo/redis"],
+           ('redis.Dial("tcp", "127.0.0.1:6379")', 'redis.Dial("unix", "%s")'),
+           {"GO111MODULE": "off", "GOPATH": "/usr/share/gocode", "GOFLAGS": "-p=2"}),
+}
+WHY_NOT = {"js": "node-redis", "php": "php-cli and php-redis", "ruby": "ruby-redis",
+           "go": "Go is 465 MB and left out of the default run; `make test-go` brings it"}
+
+
+@pytest.mark.parametrize("language", SAMPLES)
+def test_sample(queue, server, tmp_path, language):
+    """Twice, as by a program whose answer got lost: one job, with what was given to it."""
+    name, command, there, (connect, instead), more = SAMPLES[language]
+    env = {**os.environ, "GOCACHE": str(tmp_path / "cache"), **more}
+    if not shutil.which(command[0]) or subprocess.run(
+            there, env=env, capture_output=True, cwd=tmp_path, timeout=120).returncode:
+        pytest.skip(f"not installed: {WHY_NOT[language]}")
+    sample = re.search(rf"```{language}\n(.*?)```", README, re.S).group(1)
+    assert connect in sample
+    sample = sample.replace(connect, instead % server.path)
+    (tmp_path / name).write_text("<?php\n" + sample if language == "php" else sample)
+    (tmp_path / "letter.eml").write_bytes(LETTER)
+    answers = set()
+    for _ in range(2):
+        done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, timeout=300)
+        assert done.returncode == 0, done.stderr.decode()
+        answers.add(done.stdout.decode().strip())
+    (raw,) = queue.list("in:normal:default:default")
+    found = record(raw)
+    assert {f"{job}.1" for job in answers} == {found["id"]}
+    assert found["to"] == "ann@example.org" and found[5] == b"\x04nameAnn"
+    assert queue.redis.hget("volley:{0}:msg:news42", "eml") == LETTER
 
 
 def test_every_field_is_known(queue):
