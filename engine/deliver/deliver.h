@@ -3,8 +3,8 @@
  *
  * Brings the parts together: claims jobs with credit (intake.c), finds where they go
  * (destination.c), fetches and compiles their letters (letters.c), keeps them in the lanes of
- * their path (site.c), sends them when limits and connections allow (pump.c, conn.c,
- * transaction.c), and gives each exactly one outcome (outcome.c).
+ * their path (site.c), sends them when limits, hosts (hosts.c) and this machine (local.c) allow
+ * (pump.c, conn_open.c, conn.c, transaction.c), and gives each exactly one outcome (outcome.c).
  *
  * One a thread.  Everything happens inside callbacks of the thread's io, and in
  * deliver_tick(), which the worker calls once after each io_tick(): there connections are

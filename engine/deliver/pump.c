@@ -157,17 +157,27 @@ void pump_place_free(struct deliver *d)
     }
 }
 
+/* Nothing of our own stands in the way of a new connection; else the path is woken later. */
+static bool may_open(struct path *p, int64_t now_us)
+{
+    int64_t local_us = local_until_us(p->site->d, p->source);
+
+    if (local_us > now_us) {
+        held_up(p, local_us);
+        return false;
+    }
+    return room_for_one(p);
+}
+
 static void pump_connect(struct path *p)
 {
     struct site *s = p->site;
-    struct deliver *d = s->d;
     struct limiter_scope *row[PATH_SCOPES];
-    int64_t now_us = deliver_now(d), up_us;
+    int64_t now_us = deliver_now(s->d), up_us;
     bool bulk_only = p->waiting[LANE_HIGH] == 0 && p->waiting[LANE_NORMAL] == 0;
-    bool full = false;
 
     path_scopes(p, row);
-    while (!full && path_waiting(p) > 0 && p->connections < connections_wanted(p)) {
+    while (path_waiting(p) > 0 && p->connections < connections_wanted(p)) {
         if (!s->proven && p->opening > 0) {
             return;
         }
@@ -176,25 +186,23 @@ static void pump_connect(struct path *p)
             held_up(p, up_us);
             return;
         }
+        bool reuse = reuse_offered(p, h);
+        if (!reuse && !may_open(p, now_us)) {
+            return;
+        }
         struct limiter_verdict v =
             limiter_connect(row, PATH_SCOPES, &h->connections, bulk_only ? 1 : 0, now_us);
         if (!v.go) {
             held_up(p, v.until_us);
             return;
         }
-        if (reuse_take(p, h)) {
+        if (!reuse) {
+            conn_open(p, h, false);
+        } else {
+            reuse_take(p, h);
             if (!pump_send(p)) {
                 return;
             }
-        } else if (local_until_us(d, p->source) > now_us) {
-            limiter_disconnect(row, PATH_SCOPES, &h->connections);
-            held_up(p, local_until_us(d, p->source));
-            full = true;
-        } else if (room_for_one(p)) {
-            conn_open(p, h, false);
-        } else {
-            limiter_disconnect(row, PATH_SCOPES, &h->connections);
-            full = true;
         }
     }
 }

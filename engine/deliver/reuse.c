@@ -4,6 +4,7 @@
 #include "engine/deliver/reuse.h"
 
 #include "engine/base/mem.h"
+#include "engine/base/panic.h"
 #include "engine/deliver/conn.h"
 #include "engine/deliver/core.h"
 #include "engine/deliver/pump.h"
@@ -72,25 +73,36 @@ void reuse_withdraw(struct conn *c)
     c->shelf = NULL;
 }
 
-bool reuse_take(struct path *p, struct host *h)
+static struct conn *find(struct path *p, const struct host *h)
 {
-    struct deliver *d = p->site->d;
     char text[REUSE_KEY_MAX];
     struct map_node *node =
-        map_find(&d->shelves, make_key(text, p, h->name, h->ip, port_of(&h->address)));
+        map_find(&p->site->d->shelves, make_key(text, p, h->name, h->ip, port_of(&h->address)));
 
     if (node == NULL) {
-        return false;
+        return NULL;
     }
     struct reuse_shelf *shelf = CONTAINER_OF(node, struct reuse_shelf, node);
     LIST_EACH (link, &shelf->conns) {
         struct conn *c = CONTAINER_OF(link, struct conn, shelf_link);
         if (c->path != p && path_waiting(c->path) == 0) {
-            conn_move(c, p);
-            host_works(h);
-            pump_host_works(p->site, h);
-            return true;
+            return c;
         }
     }
-    return false;
+    return NULL;
+}
+
+bool reuse_offered(struct path *p, const struct host *h)
+{
+    return find(p, h) != NULL;
+}
+
+void reuse_take(struct path *p, struct host *h)
+{
+    struct conn *c = find(p, h);
+
+    ASSERT(c != NULL);
+    conn_move(c, p);
+    host_works(h);
+    pump_host_works(p->site, h);
 }

@@ -23,8 +23,10 @@ enum { REUSE_KEY_MAX = 640 };
 void reuse_offer(struct conn *c);
 void reuse_withdraw(struct conn *c);
 
-/* Moves an idle connection of another path to this one, whose slots for it are taken already
- * (limiter_connect).  False when there is none. */
-bool reuse_take(struct path *p, struct host *h);
+/* Whether another path has an idle connection that this one could use for the host. */
+bool reuse_offered(struct path *p, const struct host *h);
+
+/* Moves that connection to the path, whose slots for it are taken already (limiter_connect). */
+void reuse_take(struct path *p, struct host *h);
 
 #endif
