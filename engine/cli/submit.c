@@ -4,6 +4,7 @@
 #include "engine/cli/submit.h"
 #include "engine/base/err.h"
 #include "engine/base/mem.h"
+#include "queue/fcall.h"
 #include "queue/keys.h"
 #include "queue/library.h"
 #include "queue/sync.h"
@@ -275,16 +276,7 @@ static void note_results(struct submit_part *part, const struct resp *reply)
 /* Redis cannot now, and will be able to. */
 static bool is_passing(const struct resp *reply)
 {
-    static const char *const words[] = {"VOLLEYFULL", "OOM",       "LOADING",     "BUSY",
-                                        "READONLY",   "TRYAGAIN",  "CLUSTERDOWN", "MASTERDOWN",
-                                        "MISCONF",    "NOREPLICAS"};
-
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        if (resp_is_error(reply, slice_cstr(words[i]))) {
-            return true;
-        }
-    }
-    return false;
+    return resp_is_error(reply, SLICE("VOLLEYFULL")) || fcall_judge(reply) == FCALL_LATER;
 }
 
 /* Redis was emptied or replaced: functions and letter are to be brought again. */

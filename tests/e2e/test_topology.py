@@ -3,6 +3,9 @@
 import collections
 import datetime
 import re
+import signal
+
+import pytest
 
 from letters import PLAIN
 from process import eventually
@@ -58,14 +61,24 @@ def away(engine):
     raise AssertionError("it was never away")
 
 
-def test_sentinel_fails_over(box):
+def killed(server):
+    server.kill()
+
+
+def frozen(server):
+    """As when its machine died: connections to it stay open, and nothing comes."""
+    server.process.signal(signal.SIGSTOP)
+
+
+@pytest.mark.parametrize("stop", [killed, frozen])
+def test_sentinel_fails_over(box, stop):
     queue = box.keep(SentinelSet(box.directory("sentinel")))
     sink = box.sink()
     engine = box.engine(queue, sink=sink.address, limits=RATE)
     tos = fill(queue, replicas=1)
     under_way(sink)
     old = queue.master()
-    old.kill()
+    stop(old)
     eventually(lambda: queue.master() is not old, "the Sentinels agree on another master", 60)
     doubles = assert_all_arrived(queue, sink, tos, 50)
     print(f"away for {away(engine)} s, {doubles} letters came twice")

@@ -1,4 +1,4 @@
-/* modules: queue io base */
+/* modules: queue tls io base */
 /*
  * fuzz_journal.c - any bytes as a journal.
  *

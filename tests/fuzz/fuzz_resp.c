@@ -1,4 +1,4 @@
-/* modules: queue io base */
+/* modules: queue tls io base */
 /*
  * fuzz_resp.c - any bytes as what Redis answers, in pieces of a size that the first byte says.
  *
@@ -7,6 +7,7 @@
  */
 #include "queue/claim.h"
 #include "queue/resp.h"
+#include "queue/topology.h"
 
 #include <stdlib.h>
 
@@ -40,6 +41,22 @@ static void as_claim(const struct resp *reply)
     (void)claim_read(&claim, SLICE("volley:{0}:"), reply, on_record, &decoded);
 }
 
+/* Or say who is master. */
+static void as_topology(const struct resp *reply)
+{
+    struct place asked = {"h", 1}, place, masters[4];
+
+    (void)topology_read_moved(reply, &asked, &place);
+    (void)topology_read_master(reply, &place);
+    (void)topology_is_master(reply);
+    if (topology_read_slot(reply, 5, &asked, &place) == 0 && (place.port == 0 || !place.host[0])) {
+        abort();
+    }
+    if (topology_read_masters(reply, &asked, masters, 4) > 4) {
+        abort();
+    }
+}
+
 static uint64_t read_all(struct slice bytes, size_t piece)
 {
     struct resp_reader *reader = resp_reader_new();
@@ -57,6 +74,7 @@ static uint64_t read_all(struct slice bytes, size_t piece)
         while ((got = resp_reader_next(reader, &reply, &why)) == 1) {
             sum = digest(reply, sum);
             as_claim(reply);
+            as_topology(reply);
         }
     }
     resp_reader_free(reader);
