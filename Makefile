@@ -209,7 +209,7 @@ endif
 PYTHON  ?= /usr/bin/python3
 RUN_PY   = VOLLEY_BUILD=$(BUILD) VOLLEY_JOBS=$(JOBS) MAKE=$(MAKE) $(PYTHON) tests/run.py
 
-.PHONY: fairness rtt queue-cost test unit dialogue e2e asan tsan tidy fuzz test-bins dialogue-bins fuzz-bins print-deps
+.PHONY: fairness orders rtt queue-cost test unit dialogue e2e asan tsan tidy fuzz test-bins dialogue-bins fuzz-bins print-deps
 test: deps-build deps-run deps-test
 	@$(RUN_PY) tidy unit dialogue sim asan fuzz e2e
 
@@ -237,6 +237,10 @@ fairness: all
 # Letters for each round trip on one connection, by mode, beside Postfix.
 rtt: all
 	@RTT=1 $(PYTHON) -m pytest -q -s tests/e2e/test_rtt.py
+
+# A million jobs cancelled, and what others feel of it; with figures, on a calm machine.
+orders: all
+	@ORDERS_JOBS=$(or $(ORDERS_JOBS),1000000) $(PYTHON) -m pytest -q -s tests/e2e/test_orders_load.py
 
 # What a million jobs cost Redis, in time and memory.
 queue-cost:
@@ -346,6 +350,7 @@ help:
 #? make tsan        the same under the thread sanitizer
 #? make rtt         letters for each round trip on one connection, beside Postfix
 #? make fairness    a million jobs of one sender, and what others feel of it
+#? make orders      a million jobs cancelled, and what other mail feels of it
 #? make queue-cost  what a million jobs cost Redis, in time and memory
 #? make fuzz        fuzz targets, FUZZ_SECONDS=60 each
 #? make test-go     the sample for Go in queue/README.md; installs Go, which is 465 MB

@@ -21,8 +21,8 @@ enum {
     OUTCOMES_MAX = 5000,        /* unacknowledged ones that make us wait */
     INDEX_PAGE = 100,
     /* What Redis needs for a call, as measured, in nanoseconds. */
-    COST_CALL_NS = 25000,
-    COST_READ_NS = 300,
+    COST_CALL_NS = 20000,
+    COST_READ_NS = 400,
     COST_WRITE_NS = 1500,
 };
 
@@ -73,7 +73,8 @@ void sweeper_rest(struct sweeper *s, size_t read, size_t written)
         (COST_CALL_NS + (int64_t)read * COST_READ_NS + (int64_t)written * COST_WRITE_NS) / 1000;
     int64_t took_us = io_now_us(s->q->io) - s->asked_us;
 
-    go_on_in(s, (took_us < cost_us ? took_us : cost_us) * SHARE);
+    cost_us = took_us < cost_us ? took_us : cost_us;
+    go_on_in(s, cost_us * (SHARE + 1) > took_us ? cost_us * (SHARE + 1) - took_us : 0);
 }
 
 /* ---- who walks ---- */

@@ -43,6 +43,12 @@ struct deliver {
     struct list list_order;
     uint32_t claiming;           /* jobs asked for and not here yet */
     int64_t claim_not_before_us; /* after a claim that failed */
+    uint64_t claims_made, claims_ended;
+    uint64_t cull;                          /* the claim under way from a doomed list; 0: none */
+    int64_t cull_not_before_us;             /* the next one */
+    struct timer cull_timer;                /* wakes the tick for that */
+    struct list doomed;                     /* lists of which nearly all is ended at once */
+    uint32_t obeyed[QUEUE_CLAIM_LISTS_MAX]; /* such jobs of each list in the answer being read */
     bool up;
 
     /* destination.c */

@@ -52,8 +52,7 @@ static void on_list(void *ctx, struct slice name)
 
 static void on_record(void *ctx, size_t want, const struct job_record *record)
 {
-    (void)want;
-    intake_record(ctx, record);
+    intake_record(ctx, want, record);
 }
 
 static void on_claimed(void *ctx, int err, const struct queue_got *got, size_t count)
@@ -77,6 +76,7 @@ static void on_lost(void *ctx, struct queue_hold *hold)
 
 static void on_orders(void *ctx)
 {
+    intake_reprieve(ctx);
     obey_all(ctx);
 }
 
@@ -152,6 +152,13 @@ void deliver_cut(struct deliver *d)
     LIST_EACH_SAFE (link, &d->conns) {
         conn_abort(CONTAINER_OF(link, struct conn, link));
     }
+}
+
+/* The tick that follows does the work. */
+static void cull_fired(struct timer *t, int64_t now_us)
+{
+    (void)t;
+    (void)now_us;
 }
 
 static void drain_fired(struct timer *t, int64_t now_us)
@@ -234,6 +241,7 @@ static void init_lists(struct deliver *d)
     map_init(&d->local_troubles);
     list_init(&d->roomless);
     list_init(&d->list_order);
+    list_init(&d->doomed);
     list_init(&d->domain_order);
     list_init(&d->letter_order);
     list_init(&d->unchecked);
@@ -247,6 +255,7 @@ static void init_lists(struct deliver *d)
     list_init(&d->transactions);
     timer_init(&d->reap_timer, reap_fired);
     timer_init(&d->drain_timer, drain_fired);
+    timer_init(&d->cull_timer, cull_fired);
 }
 
 static void open_tls(struct deliver *d)
@@ -390,6 +399,7 @@ void deliver_close(struct deliver *d, int64_t drain_us)
     ASSERT(!d->draining);
     d->draining = true;
     wheel_disarm(io_wheel(d->o.io), &d->reap_timer);
+    wheel_disarm(io_wheel(d->o.io), &d->cull_timer);
     destination_close(d);
     MAP_EACH (node, &d->sites) {
         route_close(CONTAINER_OF(node, struct site, node));

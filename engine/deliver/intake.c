@@ -23,13 +23,17 @@ enum {
     NORMAL_PERCENT = 80,         /* of what high leaves */
     CLAIM_BYTES_MAX = 8 << 20,   /* of all records; each list gives one at least */
     CLAIM_AGAIN_US = 100 * 1000, /* after an error */
+    DOOMED_PERCENT = 90,         /* of an answer */
+    DOOMED_MIN = 10,             /* jobs in it that say something */
+    CULL_US = 10 * 1000,         /* between claims from doomed lists: 20,000 jobs a second */
 };
 
 struct list_entry {
     struct map_node node;
     struct list order_link; /* in deliver->list_order: asked least recently first */
     struct list_name name;
-    uint32_t asked; /* jobs asked for and not here yet */
+    struct list doomed_link; /* in deliver->doomed: orders or expiry end nearly all that it gives */
+    uint32_t asked;          /* jobs asked for and not here yet */
     char text[];
 };
 
@@ -60,6 +64,7 @@ void intake_list(struct deliver *d, struct slice name)
     memcpy(e->text, name.ptr, name.len);
     (void)list_name_parse(&e->name, slice_of(e->text, name.len));
     map_insert(&d->lists, &e->node, slice_of(e->text, name.len));
+    list_init(&e->doomed_link);
     /* In front: a list that just became non-empty may be a password reset. */
     list_prepend(&d->list_order, &e->order_link);
 }
@@ -68,6 +73,7 @@ static void entry_free(struct deliver *d, struct list_entry *e)
 {
     map_remove(&d->lists, &e->node);
     list_remove(&e->order_link);
+    list_remove(&e->doomed_link);
     mem_free(e);
 }
 
@@ -147,13 +153,18 @@ static struct site *entry_site(struct deliver *d, const struct list_entry *e)
     return s == NULL || list_empty(&s->paths) ? NULL : s;
 }
 
+static bool paused(struct deliver *d, const struct list_entry *e)
+{
+    return orders_pause_list(queue_orders(d->queue), &e->name, deliver_now(d));
+}
+
 static uint32_t entry_credit(struct deliver *d, const struct list_entry *e, const struct site *s)
 {
     uint32_t all = DELIVER_MEMORY_MAX / 100 * class_percent[e->name.class];
     uint32_t room = less(all, d->jobs + d->claiming);
     uint32_t credit = less(memory_for(d, e->name.class), held(d));
 
-    if (orders_pause_list(queue_orders(d->queue), &e->name, deliver_now(d))) {
+    if (!list_empty(&e->doomed_link) || paused(d, e)) {
         return 0;
     }
     credit = credit < room ? credit : room;
@@ -273,6 +284,37 @@ static void deal_all(struct claim *claim)
     (void)deal(claim, JOB_HIGH, left);
 }
 
+/* Claims from a list of which nearly all is ended at once: these jobs never wait in memory, so
+ * they need none; and a million that were cancelled take their minute, not the time that as many
+ * letters would.  Beside the other claims, which go on as if the list were not there. */
+static void cull(struct deliver *d)
+{
+    struct list *link = list_first(&d->doomed);
+    int64_t now_us = deliver_now(d);
+
+    if (link == NULL || d->cull != 0 || now_us < d->cull_not_before_us) {
+        return;
+    }
+    struct list_entry *e = CONTAINER_OF(link, struct list_entry, doomed_link);
+    list_remove(link);
+    list_append(&d->doomed, link); /* the next one next time */
+    struct queue_want want = {e->node.key, QUEUE_CLAIM_JOBS_MAX, CLAIM_BYTES_MAX};
+    if (!paused(d, e) && queue_claim(d->queue, &want, 1) == 0) {
+        d->cull = ++d->claims_made;
+        d->cull_not_before_us = now_us + CULL_US;
+        wheel_arm(io_wheel(d->o.io), &d->cull_timer, d->cull_not_before_us);
+    }
+}
+
+void intake_reprieve(struct deliver *d)
+{
+    struct list *link;
+
+    while ((link = list_first(&d->doomed)) != NULL) {
+        list_remove(link);
+    }
+}
+
 /* Makes one claim; false when there is nothing to ask for, or no further claim can be made. */
 static bool claim_once(struct deliver *d)
 {
@@ -307,6 +349,7 @@ static bool claim_once(struct deliver *d)
             claim.site[i]->asked += claim.given[i];
         }
     }
+    d->claims_made++;
     d->claiming += asked;
     return true;
 }
@@ -316,6 +359,10 @@ void intake_claim(struct deliver *d)
     if (deliver_now(d) < d->claim_not_before_us) {
         return;
     }
+    if (d->up && !d->draining && queue_backlog(d->queue) <= DELIVER_OUTCOMES_MAX / 2 &&
+        queue_may_start(d->queue)) {
+        cull(d);
+    }
     while (d->up && !d->draining && held(d) < memory_for(d, JOB_HIGH) &&
            d->jobs + d->claiming < DELIVER_MEMORY_MAX && d->job_bytes < DELIVER_JOB_BYTES_MAX &&
            queue_backlog(d->queue) <= DELIVER_OUTCOMES_MAX && queue_may_start(d->queue) &&
@@ -324,7 +371,7 @@ void intake_claim(struct deliver *d)
 
 /* ---- what came ---- */
 
-void intake_record(struct deliver *d, const struct job_record *record)
+void intake_record(struct deliver *d, size_t want, const struct job_record *record)
 {
     struct job *j = job_new(record, deliver_now(d));
 
@@ -333,7 +380,9 @@ void intake_record(struct deliver *d, const struct job_record *record)
     j->held = queue_hold_add(d->queue, &j->hold, j->record.id);
     if (d->draining) {
         outcome_return(d, j); /* claimed before, answered only now */
-    } else if (!obey(d, j, SLICE_NONE) && !schedule_hold(d, j)) { /* the site is not known yet */
+    } else if (obey(d, j, SLICE_NONE)) {
+        d->obeyed[want]++;
+    } else if (!schedule_hold(d, j)) {
         destination_route(d, j);
     }
 }
@@ -363,8 +412,29 @@ static void site_answered(struct deliver *d, const struct queue_got *got)
     }
 }
 
+/* What became of the jobs says how to ask for more of them. */
+static void judge_list(struct deliver *d, struct list_entry *e, const struct queue_got *got,
+                       uint32_t obeyed)
+{
+    if (got->jobs >= DOOMED_MIN && obeyed * 100 >= got->jobs * DOOMED_PERCENT) {
+        if (list_empty(&e->doomed_link)) {
+            list_append(&d->doomed, &e->doomed_link);
+        }
+    } else if (got->jobs > 0) {
+        list_remove(&e->doomed_link);
+    }
+}
+
 void intake_claimed(struct deliver *d, int err, const struct queue_got *got, size_t count)
 {
+    bool culled = ++d->claims_ended == d->cull;
+    uint32_t obeyed[QUEUE_CLAIM_LISTS_MAX];
+
+    memcpy(obeyed, d->obeyed, sizeof(obeyed));
+    memset(d->obeyed, 0, sizeof(d->obeyed));
+    if (culled) {
+        d->cull = 0;
+    }
     if (err != 0) {
         forget_asked(d);
         /* What fails at once would be asked again at once; the queue's own tick comes later. */
@@ -374,10 +444,13 @@ void intake_claimed(struct deliver *d, int err, const struct queue_got *got, siz
     for (size_t i = 0; i < count; i++) {
         struct map_node *node = map_find(&d->lists, got[i].list);
         struct list_entry *e = node != NULL ? CONTAINER_OF(node, struct list_entry, node) : NULL;
-        d->claiming = less(d->claiming, got[i].wanted);
-        site_answered(d, &got[i]);
+        if (!culled) {
+            d->claiming = less(d->claiming, got[i].wanted);
+            site_answered(d, &got[i]);
+        }
         if (e != NULL) {
-            e->asked = less(e->asked, got[i].wanted);
+            e->asked = culled ? e->asked : less(e->asked, got[i].wanted);
+            judge_list(d, e, &got[i], obeyed[i]);
             if (got[i].left == 0) {
                 entry_free(d, e);
             }

@@ -23,8 +23,11 @@ void intake_claim(struct deliver *d);
 void intake_list(struct deliver *d, struct slice name);
 
 /* A record of a claim, and the end of the claim; from the queue. */
-void intake_record(struct deliver *d, const struct job_record *record);
+void intake_record(struct deliver *d, size_t want, const struct job_record *record);
 void intake_claimed(struct deliver *d, int err, const struct queue_got *got, size_t count);
+
+/* The orders changed: no list is known to be nothing but what they end. */
+void intake_reprieve(struct deliver *d);
 
 void intake_free(struct deliver *d);
 
