@@ -15,6 +15,7 @@
 #include "queue/fcall.h"
 #include "queue/library.h"
 #include "queue/promote.h"
+#include "queue/stray.h"
 #include "queue/replay.h"
 #include "queue/takeover.h"
 
@@ -56,6 +57,7 @@ struct node {
     struct redis *redis;
     struct bell *bell;
     struct promote promote;
+    struct strays strays;
     struct timer renew;
     struct timer close_by;
     int64_t sent_us; /* of the renewal under way */
@@ -98,6 +100,11 @@ uint64_t node_epoch(const struct node *n)
 static int64_t node_unrenewed_us(const struct node *n, int64_t now_us)
 {
     return now_us - atomic_load_explicit(&n->renewed_us, memory_order_acquire);
+}
+
+struct strays *node_strays(struct node *n)
+{
+    return &n->strays;
 }
 
 bool node_may_start(const struct node *n, int64_t now_us)
@@ -152,6 +159,7 @@ static void on_time(void *ctx, int err, const struct resp *reply)
 static void node_down(struct node *n, const char *why)
 {
     promote_stop(&n->promote);
+    strays_stop(&n->strays);
     wheel_disarm(io_wheel(n->io), &n->renew);
     n->renewing = false;
     n->up = false;
@@ -250,6 +258,16 @@ static void dead_note(struct node *n, const struct resp *lives)
     }
 }
 
+/* Back after a break, under the same life. */
+static void strays_look(struct node *n)
+{
+    char life[NODE_LIFE_MAX];
+
+    if (!n->up && node_life(n, life) != 0) {
+        strays_start(&n->strays, slice_cstr(life));
+    }
+}
+
 static void on_renewed(void *ctx, int err, const struct resp *reply)
 {
     struct node *n = ctx;
@@ -259,6 +277,7 @@ static void on_renewed(void *ctx, int err, const struct resp *reply)
     }
     switch (fcall_judge(reply)) {
     case FCALL_OK:
+        strays_look(n);
         node_alive(n);
         if (reply->type == RESP_ARRAY && n->takeover == NULL) {
             dead_note(n, reply);
@@ -397,6 +416,7 @@ static void part_closed(void *ctx)
     }
     mem_free(n->names);
     mem_free(n->holder);
+    strays_fini(&n->strays);
     mem_free(n);
     ops->on_closed(owner);
 }
@@ -476,6 +496,7 @@ struct node *node_new(const struct node_options *options, struct buf *why)
     n->open = 2;
     n->redis = redis_new(n->io, options->url, &redis_ops, n);
     n->bell = bell_new(n->io, options->url, &n->keys, &bell_ops, n);
+    strays_init(&n->strays, n->io, n->redis, &n->keys);
     promote_init(&n->promote, n->io, n->redis, &n->keys, on_clock, n);
     return n;
 }
@@ -527,6 +548,7 @@ void node_close(struct node *n)
     n->closing = true;
     n->leaving = true;
     promote_stop(&n->promote);
+    strays_stop(&n->strays);
     wheel_disarm(io_wheel(n->io), &n->renew);
     wheel_arm(io_wheel(n->io), &n->close_by, io_now_us(n->io) + NODE_CLOSE_US);
     bell_close(n->bell);

@@ -26,6 +26,7 @@ enum {
 };
 
 struct node;
+struct strays;
 struct replay;
 
 struct node_ops {
@@ -87,5 +88,8 @@ bool node_owns(const struct node *n, int64_t now_us);
 /* What to add to the monotonic time for Redis' clock, and for that by which jobs end (clock.h).
  * False before Redis has told its time, which is before the first registration. */
 bool node_clock(const struct node *n, int64_t *offset_us, int64_t *expiry_offset_us);
+
+/* What the queues of all workers are asked after a break (stray.h). */
+struct strays *node_strays(struct node *n);
 
 #endif

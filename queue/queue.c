@@ -12,6 +12,7 @@
 #include "engine/base/log.h"
 #include "engine/base/mem.h"
 #include "queue/library.h"
+#include "queue/stray.h"
 #include "queue/sweeper.h"
 
 #include <string.h>
@@ -161,6 +162,7 @@ static void on_tick(struct timer *t, int64_t now_us)
         }
         queue_discover(q);
         queue_orders_poll(q);
+        queue_strays_answer(q);
     }
     queue_work(q);
     wheel_arm(io_wheel(q->io), &q->tick,
@@ -252,6 +254,7 @@ struct queue *queue_new(const struct queue_options *options, struct buf *why)
     queue_outbox_init(q, options->events_max_bytes);
     timer_init(&q->tick, on_tick);
     timer_init(&q->drain, on_drain);
+    strays_join(node_strays(q->node));
     q->redis = redis_new(q->io, options->url, &redis_ops, q);
     wheel_arm(io_wheel(q->io), &q->tick, 0);
     return q;

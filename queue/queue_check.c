@@ -5,6 +5,7 @@
 #include "engine/base/err.h"
 #include "engine/base/mem.h"
 #include "queue/fcall.h"
+#include "queue/stray.h"
 
 #include <string.h>
 
@@ -126,4 +127,25 @@ void queue_check_begin(struct queue *q)
         check_send(q, check);
     }
     queue_orders_check(q);
+}
+
+/* ---- strays ---- */
+
+static bool is_held(void *ctx, struct slice id)
+{
+    return map_find(&((struct queue *)ctx)->holds, id) != NULL;
+}
+
+/* Not while outcomes are stuck here: their jobs are held no more, and owned still. */
+void queue_strays_answer(struct queue *q)
+{
+    struct strays *strays = node_strays(q->node);
+    const struct outbox_batch *oldest = outbox_first(&q->outbox);
+
+    if (!strays_asked(strays, q->strays_answered) || q->state != QUEUE_UP ||
+        node_epoch(q->node) != q->life_number ||
+        (oldest != NULL && io_now_us(q->io) - oldest->since_us > QUEUE_SETTLED_US)) {
+        return;
+    }
+    strays_answer(strays, &q->strays_answered, is_held, q);
 }

@@ -9,7 +9,10 @@
 #include "queue/outbox.h"
 #include "queue/queue.h"
 
-enum { QUEUE_RETRY_US = 100 * 1000 }; /* after an error that passes */
+enum {
+    QUEUE_RETRY_US = 100 * 1000,    /* after an error that passes */
+    QUEUE_SETTLED_US = 1000 * 1000, /* an outcome that waits longer is stuck */
+};
 
 /* Jobs that an order ended, until they are counted in Redis. */
 enum { QUEUE_TALLY_MAX = 32 };
@@ -49,6 +52,7 @@ struct queue {
     uint64_t event_entry_bytes; /* running mean */
 
     struct map holds;
+    uint64_t strays_answered; /* number of the last question (stray.h) */
     uint32_t check_round;
     unsigned checks; /* calls under way */
 
@@ -87,6 +91,7 @@ void queue_orders_poll(struct queue *q);  /* reads them again when they have cha
 /* queue_check.c */
 void queue_check_begin(struct queue *q); /* queue_go_up() follows */
 void queue_hold_lose(struct queue *q, struct queue_hold *hold);
+void queue_strays_answer(struct queue *q); /* if it is asked, and can tell */
 
 /* queue_outcome.c */
 void queue_outbox_work(struct queue *q); /* sends the next batch if it is due */

@@ -17,6 +17,7 @@ struct takeover {
     const struct keys *keys;
     char life[NODE_LIFE_MAX];
     char dead[NODE_LIFE_MAX];
+    takeover_pick_fn *pick; /* NULL: all */
     takeover_fn *done;
     void *ctx;
     char cursor[24]; /* of HSCAN; "0" again: the walk is over */
@@ -100,6 +101,8 @@ static void page_next(struct takeover *t)
 {
     if (t->err != 0) {
         takeover_end(t, t->err);
+    } else if (strcmp(t->cursor, "0") == 0 && t->pick != NULL) {
+        takeover_end(t, 0);
     } else if (strcmp(t->cursor, "0") == 0) {
         finish_ask(t);
     } else {
@@ -225,8 +228,9 @@ static void on_page(void *ctx, int err, const struct resp *reply)
     page = mem_zalloc(sizeof(*page));
     const struct resp *pairs = &reply->items[1];
     for (size_t i = 0; i + 1 < pairs->count; i += 2) {
-        if (!slice_starts(pairs->items[i].text, SLICE("#"))) {
-            page_add(t, page, pairs->items[i].text, pairs->items[i + 1].text);
+        struct slice id = pairs->items[i].text;
+        if (!slice_starts(id, SLICE("#")) && (t->pick == NULL || t->pick(t->ctx, id))) {
+            page_add(t, page, id, pairs->items[i + 1].text);
         }
     }
     page_send(t, page);
@@ -262,13 +266,15 @@ static void copy_life(char out[NODE_LIFE_MAX], struct slice life)
     out[len] = '\0';
 }
 
-struct takeover *takeover_start(struct redis *r, const struct keys *keys, struct slice life,
-                                struct slice dead, takeover_fn *done, void *ctx)
+static struct takeover *start(struct redis *r, const struct keys *keys, struct slice life,
+                              struct slice dead, takeover_pick_fn *pick, takeover_fn *done,
+                              void *ctx)
 {
     struct takeover *t = mem_zalloc(sizeof(*t));
 
     t->redis = r;
     t->keys = keys;
+    t->pick = pick;
     t->done = done;
     t->ctx = ctx;
     copy_life(t->life, life);
@@ -276,4 +282,16 @@ struct takeover *takeover_start(struct redis *r, const struct keys *keys, struct
     memcpy(t->cursor, "0", 2);
     page_ask(t);
     return t;
+}
+
+struct takeover *takeover_start(struct redis *r, const struct keys *keys, struct slice life,
+                                struct slice dead, takeover_fn *done, void *ctx)
+{
+    return start(r, keys, life, dead, NULL, done, ctx);
+}
+
+struct takeover *takeover_start_picked(struct redis *r, const struct keys *keys, struct slice life,
+                                       takeover_pick_fn *pick, takeover_fn *done, void *ctx)
+{
+    return start(r, keys, life, life, pick, done, ctx);
 }

@@ -20,4 +20,9 @@ typedef void takeover_fn(void *ctx, int err, uint64_t returned);
 struct takeover *takeover_start(struct redis *r, const struct keys *keys, struct slice life,
                                 struct slice dead, takeover_fn *done, void *ctx);
 
+/* Walks what a life of ours owns, and gives back those jobs of which `pick` says so. */
+typedef bool takeover_pick_fn(void *ctx, struct slice id);
+struct takeover *takeover_start_picked(struct redis *r, const struct keys *keys, struct slice life,
+                                       takeover_pick_fn *pick, takeover_fn *done, void *ctx);
+
 #endif

@@ -155,6 +155,36 @@ def is_loading(queue):
         return None
 
 
+# ---- forgetful ----
+
+
+def test_forgotten_outcomes(box):
+    """Redis comes back without what it had acknowledged last: a job whose letter has left is
+    owned by the engine again.  It is sent again; those that are under way are not."""
+    queue = box.redis()
+    sink = box.sink()
+    slow = {"default": {"connections": 4, "rate": "20/s burst 1"}}
+    engine = box.engine(queue, sink=sink.address, workers=2, limits=slow)  # brings the functions
+    engine.terminate()
+    ident = queue.submit(to="twice@d9.test", from_="a@sender.test", data=PLAIN)
+    record = queue.client.lrange(queue.key("in:normal:default:default"), 0, -1)[0]
+    box.engine(queue, sink=sink.address, workers=2, limits=slow)
+    eventually(lambda: sink.recipients() == ["twice@d9.test"], "the letter")
+    eventually(lambda: queue.waiting() == 0, "its outcome")
+    tos = fill(queue, 360)  # 6 s
+    eventually(lambda: len(sink.accepted()) > 20, "the others are under way")
+    life = max(life for life, lease in queue.client.hgetall(queue.key("nodes")).items()
+               if not lease.startswith(b"0 ")).decode()
+    queue.client.hset(queue.key(f"owned:{life}"), f"{ident}.1", record)
+    queue.client.hset(queue.key("body:" + ident), mapping={"eml": PLAIN, "from": "", "left": 1})
+    queue.client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    eventually(lambda: sink.recipients().count("twice@d9.test") == 2, "the letter again")
+    eventually(lambda: len(sink.recipients()) >= len(tos) + 2, "the others", 60)
+    assert collections.Counter(sink.recipients()) == collections.Counter(
+        [*tos, "twice@d9.test", "twice@d9.test"])
+    eventually(lambda: queue.waiting() == 0, "an empty queue")
+
+
 # ---- full ----
 
 
