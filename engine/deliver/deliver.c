@@ -126,9 +126,11 @@ void path_add(struct deliver *d, struct path *p, struct job *j)
         return;
     }
     if (p->waiting[job_lane(j)] >= path_capacity(p, deliver_now(d))) {
+        site_overflow(p->site, job_lane(j), deliver_now(d));
         outcome_park(d, j, slice_cstr(p->site->key));
         return;
     }
+    site_takes(p->site, job_lane(j));
     path_put(p, j);
     path_wake(p);
 }

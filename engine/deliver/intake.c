@@ -134,6 +134,9 @@ static uint32_t bins_credit(struct deliver *d, const struct list_entry *e, const
 {
     uint32_t credit = 0;
 
+    if (deliver_now(d) < s->credit[e->name.class].rest_until_us) {
+        return 0;
+    }
     LIST_EACH (link, &s->paths) {
         const struct path *p = CONTAINER_OF(link, struct path, site_link);
         uint32_t capacity = path_capacity(p, deliver_now(d));

@@ -20,6 +20,8 @@ enum {
     RATE_SHIFT = 2,           /* weight of the newest second: 1/4 */
     TXN_SHIFT = 3,            /* weight of the newest transaction: 1/8 */
     SECOND_US = 1000000,
+    BINS_REST_US = 50 * 1000, /* what lanes hold lasts for longer; see CAPACITY_WINDOW_MS */
+    BINS_REST_DOUBLINGS = 5,
 };
 
 static const int64_t path_idle_us = INT64_C(60) * SECOND_US;
@@ -53,6 +55,21 @@ struct site *site_get(struct deliver *d, struct slice key)
     list_init(&s->paths);
     map_insert(&d->sites, &s->node, slice_of(s->key, key.len));
     return s;
+}
+
+void site_overflow(struct site *s, enum lane_class class, int64_t now_us)
+{
+    struct site_credit *credit = &s->credit[class];
+
+    if (now_us >= credit->rest_until_us) {
+        credit->rest_until_us = now_us + (BINS_REST_US << credit->overflows);
+        credit->overflows += credit->overflows < BINS_REST_DOUBLINGS;
+    }
+}
+
+void site_takes(struct site *s, enum lane_class class)
+{
+    s->credit[class].overflows = 0;
 }
 
 /* Replaces a reference. */

@@ -33,9 +33,11 @@ enum {
 
 /* What its bins of one class, one for each tenant and pool, share (intake.c). */
 struct site_credit {
-    uint32_t asked; /* jobs asked for and not here yet */
-    uint32_t left;  /* while a claim is made: what they may still give */
-    uint32_t lists; /* and how many of them have not had their share of it */
+    uint32_t asked;        /* jobs asked for and not here yet */
+    uint32_t left;         /* while a claim is made: what they may still give */
+    uint32_t lists;        /* and how many of them have not had their share of it */
+    uint32_t overflows;    /* claimed jobs in a row that their path had no place for */
+    int64_t rest_until_us; /* after such ones: nothing is claimed from the bins */
 };
 
 struct site {
@@ -98,6 +100,12 @@ struct path {
     uint32_t rate_last;   /* a second, moving mean */
     int64_t idle_since_us;
 };
+
+/* A claimed job found no place on its path, or found one.  There may be place on another path of
+ * the site, and only jobs in its bins that go by this one: without a pause they would be claimed
+ * and parked as fast as Redis can. */
+void site_overflow(struct site *s, enum lane_class class, int64_t now_us);
+void site_takes(struct site *s, enum lane_class class);
 
 /* The site with this key, made when it is new. */
 struct site *site_get(struct deliver *d, struct slice key);
