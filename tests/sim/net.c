@@ -150,7 +150,7 @@ static void note_write(struct link *l)
         l->made_cap = l->made_cap > 0 ? l->made_cap * 2 : 16;
         l->made = mem_realloc(l->made, l->made_cap * sizeof(l->made[0]));
     }
-    l->made[l->made_count++] = (struct written){l->up_read + l->up.len, world_number()};
+    l->made[l->made_count++] = (struct written){l->up_read + l->up.len, l->write_number};
 }
 
 static uint64_t hash_of(const struct iovec *iov, size_t count)
@@ -219,6 +219,7 @@ void net_stream_write(struct io_stream *s)
 {
     struct link *l = net_of(s);
 
+    l->write_number = world_number();
     if (l->reset) {
         s->write_err = ERR_CLOSED;
         slot_later(s->io, s->slot, LATER_WRITE);

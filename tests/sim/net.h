@@ -59,6 +59,7 @@ struct link {
     struct written *made; /* writes, oldest first */
     size_t made_count;
     size_t made_cap;
+    uint64_t write_number; /* when the present one began: an end of the session lets it finish */
     struct iovec held_iov[64]; /* the write that is held */
     size_t held_count;
     uint64_t held_hash;

@@ -81,6 +81,7 @@ struct rcpt {
     uint32_t attempts; /* the last attempt that an event told of */
     unsigned finals;
     unsigned lates;
+    unsigned backs; /* times that it went back without an attempt */
     unsigned notes; /* that his letter is about to be sent whole */
     int64_t submitted_us;
     int64_t done_us;

@@ -341,7 +341,7 @@ static void do_command(struct server *s, struct slice line)
 {
     trace("link %u > " SLICE_FMT, s->link->id, SLICE_ARG(line));
     s->commands++;
-    if (server_command_fault(s)) {
+    if (server_command_fault(s, line)) {
         return;
     }
     if (slice_istarts(line, SLICE("EHLO "))) {

@@ -35,7 +35,7 @@ static void extra(struct server *s)
     net_say(s->link, SLICE("\r\n"), 0);
 }
 
-bool server_command_fault(struct server *s)
+bool server_command_fault(struct server *s, struct slice line)
 {
     enum fault f = s->fault;
 
@@ -43,6 +43,12 @@ bool server_command_fault(struct server *s)
         return false;
     }
     s->struck = true;
+    if (f >= FAULT_COMMAND_421_STAY && f <= FAULT_COMMAND_LATE &&
+        slice_istarts(line, SLICE("BDAT "))) {
+        /* It takes the content for commands, and the next BDAT for what it is: no client can
+         * know. */
+        server_lie(s);
+    }
     if (f == FAULT_COMMAND_421) {
         server_last_reply(s, "421 4.3.2 closing");
     } else if (f == FAULT_COMMAND_421_STAY) {

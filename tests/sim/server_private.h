@@ -62,7 +62,7 @@ bool server_take_data(struct server *s, struct slice input);
 bool server_take_chunk(struct server *s, struct slice input);
 
 /* server_fault.c: true when the fault has answered, or nothing is to be read now. */
-bool server_command_fault(struct server *s);
+bool server_command_fault(struct server *s, struct slice line);
 bool server_byte_fault(struct server *s);
 bool server_body_due(const struct server *s);
 bool server_body_fault(struct server *s);
