@@ -215,6 +215,13 @@ bool node_clock(const struct node *n, int64_t *offset_us, int64_t *expiry_offset
     return true;
 }
 
+/* The lease cannot be renewed while Redis is away. */
+bool node_owns(const struct node *n, int64_t now_us)
+{
+    (void)n;
+    return !store.away || now_us - store.away_since_us < NODE_LEASE_US;
+}
+
 /* ---- the journal: what is about to be written is noted before (oracle_taken) ---- */
 
 void queue_note_dot(struct queue *q, const struct queue_hold *hold, struct journal_entry *dot)
