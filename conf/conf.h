@@ -67,6 +67,7 @@ struct conf_queue {
     uint32_t partitions;           /* 1 */
     uint64_t max_memory;           /* bytes; 0: 90 % of Redis' maxmemory */
     uint64_t max_jobs;             /* 0: unlimited */
+    uint32_t high_share;           /* percent of a tenant's mail; 100: all of it */
     bool single_node;              /* no other engine shares this queue */
     int64_t lease;                 /* us */
     bool journal;                  /* what is on the wire outlives a crash */

@@ -121,6 +121,22 @@ static int read_count64(struct conf_store *store, const struct conf_key *key, st
     return err;
 }
 
+static int read_percent(struct conf_store *store, const struct conf_key *key, struct slice text,
+                        void *field, const char **hint)
+{
+    if (text.len == 0 || text.ptr[text.len - 1] != '%') {
+        *hint = "has no %; write a part of the whole, such as 20%";
+        return ERR_INVALID;
+    }
+    return read_count(store, key, slice_of(text.ptr, text.len - 1), field, hint);
+}
+
+static void put_percent(struct buf *out, const struct conf_key *key, const void *field)
+{
+    (void)key;
+    buf_printf(out, "%u%%", *(const uint32_t *)field);
+}
+
 static void put_number(struct buf *out, const struct conf_key *key, uint64_t value)
 {
     if (value == 0 && key->words != NULL) {
@@ -276,6 +292,7 @@ const struct conf_kind_info conf_kinds[CONF_KINDS] = {
     [CONF_BOOL] = {"true or false", NULL, read_bool, put_bool},
     [CONF_COUNT] = {"a whole number", NULL, read_count, put_count},
     [CONF_COUNT64] = {"a whole number", NULL, read_count64, put_count64},
+    [CONF_PERCENT] = {"a part of the whole", "20%", read_percent, put_percent},
     [CONF_DURATION] = {"a duration", "90s, 15m or 2h", read_duration, put_duration},
     [CONF_BYTES] = {"a size", "64KB, 25MB or 1GB", read_bytes, put_bytes},
     [CONF_RATE] = {"a rate", "100/s, 5000/h, 20/m burst 5 or unlimited", read_rate, put_rate},
@@ -300,7 +317,10 @@ const struct conf_kind_info conf_kinds[CONF_KINDS] = {
 
 static void put_limit(struct buf *out, const struct conf_key *key, uint64_t value)
 {
-    if (key->kind == CONF_DURATION) {
+    if (key->kind == CONF_PERCENT) {
+        buf_putu(out, value);
+        buf_putc(out, '%');
+    } else if (key->kind == CONF_DURATION) {
         units_put_duration(out, (int64_t)value);
     } else if (key->kind == CONF_BYTES) {
         units_put_bytes(out, value);

@@ -15,6 +15,7 @@ enum conf_kind {
     CONF_BOOL,      /* bool */
     CONF_COUNT,     /* uint32_t in min..max */
     CONF_COUNT64,   /* uint64_t in min..max */
+    CONF_PERCENT,   /* uint32_t in min..max */
     CONF_DURATION,  /* int64_t microseconds in min..max */
     CONF_BYTES,     /* uint64_t in min..max */
     CONF_RATE,      /* struct rate */

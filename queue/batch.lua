@@ -122,7 +122,7 @@ local function batch_rows(p, shared, args, at, results)
         end
     end
     if rows_are_plain(shared, columns) then
-        local fault = job_finish(p, shared)
+        local fault = job_finish(p, shared, rows)
         if fault then
             return fault
         end

@@ -162,8 +162,8 @@ local function set_letter(p, job)
     end
 end
 
--- Everything that the fields decide together.  Answers an error or nil.
-local function job_finish(p, job)
+-- Everything that the fields decide together, for n recipients.  Answers an error or nil.
+local function job_finish(p, job, n)
     local via, fault = via_of(p, job.set)
     if not via then
         return fault
@@ -174,6 +174,11 @@ local function job_finish(p, job)
     end
     job.class = job.set.class or 'normal'
     job.tenant = job.set.tenant or 'default'
+    local flags = job.data and 4 or 0
+    if not share.allows(p, job.tenant, job.class, n) then
+        job.class = 'normal'
+        flags = flags + 8
+    end
     job.lane = job.class .. ':' .. via .. ':' .. job.tenant
     if job.set.message then
         put_block(job, 'message', tagged(TAG.message, job.set.message))
@@ -184,7 +189,7 @@ local function job_finish(p, job)
     if job.set.key then
         put_block(job, 'key', tagged(TAG.key, job.set.key))
     end
-    job.flags = L[CLASSES[job.class] + (job.data and 4 or 0)]
+    job.flags = L[CLASSES[job.class] + flags]
     job.head = L[#job.lane] .. job.lane
 end
 
@@ -303,7 +308,7 @@ end
 
 -- Takes one finished job in.  Answers its id, or nil and an error.
 local function job_take(p, job)
-    local fault = job_finish(p, job)
+    local fault = job_finish(p, job, #job.to)
     if not fault and #job.to == 0 then
         fault = bad('to', 'missing: a job has at least one recipient')
     end

@@ -24,6 +24,7 @@ enum { LIBRARY_VERSION = 1 };
 EMBED(common);
 EMBED(fields);
 EMBED(letter);
+EMBED(share);
 EMBED(partition);
 EMBED(job);
 EMBED(batch);
@@ -55,8 +56,8 @@ static const struct {
     struct part parts[PARTS_MAX];
 } libraries[LIBRARY_COUNT] = {
     [LIBRARY_PUBLIC] = {"volley",
-                        {PART(common), PART(fields), PART(letter), PART(partition), PART(job),
-                         PART(batch), PART(order), PART(suppress), PART(submit)}},
+                        {PART(common), PART(fields), PART(letter), PART(share), PART(partition),
+                         PART(job), PART(batch), PART(order), PART(suppress), PART(submit)}},
     [LIBRARY_ENGINE] = {"volley_1",
                         {PART(common), PART(node), PART(claim), PART(outcome), PART(takeover),
                          PART(due), PART(sweep), PART(engine)}},

@@ -42,6 +42,7 @@ struct node {
     int64_t expires_ms;
     uint64_t max_memory;
     uint64_t max_jobs;
+    unsigned high_share;
     bool single_node;
     int64_t lease_us;
     struct replay *replay;
@@ -221,7 +222,7 @@ static void put_setting(struct buf *out, struct slice name, uint64_t value)
 
 static void register_ask(struct node *n)
 {
-    enum { SETTINGS = 4 };
+    enum { SETTINGS = 5 };
     static const struct slice time = {"TIME", 4};
     redis_command(n->redis, &time, 1, 0, on_time, n); /* known before there is a life */
     struct buf *out = redis_begin(n->redis);
@@ -236,6 +237,7 @@ static void register_ask(struct node *n)
     put_setting(out, SLICE("max_memory"), n->max_memory);
     put_setting(out, SLICE("max_jobs"), n->max_jobs);
     put_setting(out, SLICE("lease"), (uint64_t)n->lease_us / 1000);
+    put_setting(out, SLICE("high_share"), n->high_share);
     resp_put_arg(out, SLICE_NONE);
     for (size_t i = 0; i < n->name_count; i++) {
         resp_put_arg(out, slice_cstr(n->names[i]));
@@ -486,6 +488,7 @@ struct node *node_new(const struct node_options *options, struct buf *why)
     n->expires_ms = options->expires_ms > 0 ? options->expires_ms : NODE_EXPIRES_MS;
     n->max_memory = options->max_memory;
     n->max_jobs = options->max_jobs;
+    n->high_share = options->high_share > 0 ? options->high_share : 100;
     n->single_node = options->single_node;
     n->lease_us = options->lease_us > 0 ? options->lease_us : NODE_LEASE_US;
     n->replay = options->replay;

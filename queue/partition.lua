@@ -41,12 +41,13 @@ local function open(keys)
         return nil, bad('key', NO_KEY)
     end
     local meta = call('HMGET', keys[1], 'seq', 'out', 'salt', 'partitions', 'max_jobs',
-                      'max_memory', 'expires', 'names')
+                      'max_memory', 'expires', 'names', 'high_share')
     local p = {
         base = base, meta = keys[1], now = now_ms(), seq = tonumber(meta[1] or 0),
         out = tonumber(meta[2] or 0), partitions = tonumber(meta[4] or 1),
         max_jobs = tonumber(meta[5] or 0),
         expires = tonumber(meta[7] or DEFAULT_EXPIRES_MS), names = meta[8],
+        high_share = tonumber(meta[9] or 100), shares = {},
         messages = {}, known = {}, keyed = {}, groups = groups_new(),
         due = {high = {}, normal = {}, bulk = {}},
         bodies = {}, taken = 0, last_expiry = {},
@@ -170,6 +171,7 @@ local function commit(p)
             call('ZADD', p.base .. 'due:' .. class, unpack(due, i, min(#due, i + 2 * JOBS_MAX - 1)))
         end
     end
+    share.write(p)
     groups_push(p.base, p.groups, false, true)
     if p.new_salt then
         call('HSET', p.meta, 'salt', format('%d', p.salt))

@@ -9,6 +9,7 @@
 enum {
     FLAG_CLASS = 3,
     FLAG_OWN_BODY = 4,
+    FLAG_ASKED_HIGH = 8,
     TIME_LEN = 6,
     TAG_HEAD_LEN = 3,
     OUTCOME_LEN = 12,
@@ -124,6 +125,7 @@ static bool head_read(struct job_record *r)
     uint8_t flags = (uint8_t)r->bytes.ptr[1];
     r->class = flags & FLAG_CLASS;
     r->own_body = (flags & FLAG_OWN_BODY) != 0;
+    r->asked_high = (flags & FLAG_ASKED_HIGH) != 0;
     if (r->class >= JOB_CLASSES || !take_short(r->bytes, &at, &r->id) ||
         !take_short(r->bytes, &at, &r->lane) || !take_short(r->bytes, &at, &r->to) ||
         r->bytes.len - at < TIME_LEN) {

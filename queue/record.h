@@ -5,7 +5,8 @@
  * the engine, and written again with its history when it is deferred.  It never holds a body.
  *
  *     u8  format (RECORD_FORMAT)
- *     u8  flags: bits 0-1 class; bit 2 the body is the job's own (body:<job>)
+ *     u8  flags: bits 0-1 class; bit 2 the body is the job's own (body:<job>); bit 3 it asked to be
+ *         high, and its tenant had no more of that (share.lua)
  *     u8  length, "id.n"               26 characters, a dot, the recipient's number
  *     u8  length, "class:pool:tenant"  the lane: what follows "in:" in the intake's key
  *     u8  length, recipient            domain in lower case
@@ -102,6 +103,7 @@ struct job_record {
     uint32_t tag_start;    /* offset of the first tag */
     uint8_t class;         /* enum job_class */
     uint8_t via;           /* enum job_via */
+    bool asked_high;       /* and is normal */
     bool own_body;         /* body:<job> instead of msg:<message> */
     bool has_from;         /* false: the stored message's sender */
 };

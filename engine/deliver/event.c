@@ -78,6 +78,7 @@ static void put_job(struct buf *b, const struct event *e)
     }
     put_some(b, "message", e->message);
     put_some(b, "job_class", e->job_class);
+    put_name(b, "asked_class", e->asked_class);
     put_some(b, "pool", e->pool);
     if (e->x_count > 0) {
         json_key(b, "x");

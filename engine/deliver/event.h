@@ -34,7 +34,8 @@ struct event {
     struct slice id; /* without recipient number */
     uint32_t rcpt;
     struct slice to, from, tenant, campaign, tags /* comma separated */, message, job_class, pool;
-    bool has_from; /* the empty reverse-path is a value: <> */
+    const char *asked_class; /* NULL: the one it has */
+    bool has_from;           /* the empty reverse-path is a value: <> */
     const struct event_pair *x;
     size_t x_count;
     /* What was said. */

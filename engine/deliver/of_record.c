@@ -23,6 +23,7 @@ void event_of_record(struct event *e, const struct job_record *r,
     e->tags = r->tags;
     e->message = r->message;
     e->job_class = slice_cstr(job_class_name((enum job_class)r->class));
+    e->asked_class = r->asked_high ? job_class_name(JOB_HIGH) : NULL;
     e->pool = r->via == JOB_VIA_POOL ? r->pool : SLICE_NONE;
     e->x = pairs;
     e->x_count = 0;

@@ -70,36 +70,37 @@ static void test_defaults(void **state)
 
 static void test_everything_written(void **state)
 {
-    struct conf *conf =
-        load("hostname: MTA1.example.com\n"
-             "queue: {redis: \"unix:/run/redis.sock\", prefix: x, max_memory: 2GB, max_jobs: 5,\n"
-             "        single_node: yes, state_directory: /var/lib/v}\n"
-             "workers: 3\n"
-             "io: epoll\n"
-             "sources:\n"
-             "  a: {address: 192.0.2.10, ehlo: a.example.com}\n"
-             "  b: {address: \"2001:db8::1\"}\n"
-             "pools:\n"
-             "  quick: {b: 1, a: 3}\n"
-             "routes:\n"
-             "  r: {hosts: [\"Smtp.Example.net:587\", 192.0.2.1, \"[2001:db8::2]:26\", "
-             "\"2001:db8::3\"], tls: verify}\n"
-             "retry: [1m, 1h30m]\n"
-             "expires: 3h\n"
-             "tls: {level: encrypt}\n"
-             "sink: {address: \"127.0.0.1:2525\", dns: true}\n"
-             "events: {redis: {max_bytes: 5MB, on_full: drop}, file: /tmp/e, attempts: final}\n"
-             "log: {level: debug}\n"
-             "dns: {servers: [127.0.0.1, \"[::1]:5353\"]}\n"
-             "timeouts: {connect: 5s, idle: 100ms}\n"
-             "ambiguous: give-up\n"
-             "shutdown_timeout: 1m\n");
+    struct conf *conf = load(
+        "hostname: MTA1.example.com\n"
+        "queue: {redis: \"unix:/run/redis.sock\", prefix: x, max_memory: 2GB, max_jobs: 5,\n"
+        "        high_share: 20%, single_node: yes, state_directory: /var/lib/v}\n"
+        "workers: 3\n"
+        "io: epoll\n"
+        "sources:\n"
+        "  a: {address: 192.0.2.10, ehlo: a.example.com}\n"
+        "  b: {address: \"2001:db8::1\"}\n"
+        "pools:\n"
+        "  quick: {b: 1, a: 3}\n"
+        "routes:\n"
+        "  r: {hosts: [\"Smtp.Example.net:587\", 192.0.2.1, \"[2001:db8::2]:26\", "
+        "\"2001:db8::3\"], tls: verify}\n"
+        "retry: [1m, 1h30m]\n"
+        "expires: 3h\n"
+        "tls: {level: encrypt}\n"
+        "sink: {address: \"127.0.0.1:2525\", dns: true}\n"
+        "events: {redis: {max_bytes: 5MB, on_full: drop}, file: /tmp/e, attempts: final}\n"
+        "log: {level: debug}\n"
+        "dns: {servers: [127.0.0.1, \"[::1]:5353\"]}\n"
+        "timeouts: {connect: 5s, idle: 100ms}\n"
+        "ambiguous: give-up\n"
+        "shutdown_timeout: 1m\n");
 
     (void)state;
     assert_string_equal(conf->hostname, "mta1.example.com");
     assert_string_equal(conf->queue.redis, "unix:/run/redis.sock");
     assert_int_equal(conf->queue.max_memory, UINT64_C(2) << 30);
     assert_int_equal(conf->queue.max_jobs, 5);
+    assert_int_equal(conf->queue.high_share, 20);
     assert_true(conf->queue.single_node);
     assert_int_equal(conf->workers, 3);
     assert_int_equal(conf->io, CONF_IO_EPOLL);
@@ -197,6 +198,9 @@ static void test_problems(void **state)
         {"retry: [5m, 9]", "t.yaml:1:13: retry has no unit"},
         {"retry: []", "retry is empty"},
         {"retry: [100d]", "a duration from 1s to 30d"},
+        {"queue: {high_share: 20}", "has no %; write a part of the whole, such as 20%"},
+        {"queue: {high_share: 0%}", "1% to 100%"},
+        {"queue: {high_share: 101%}", "1% to 100%"},
         {"expires: 90", "expires has no unit; write s, m, h or d behind the number"},
         {"expires: 5x", "expires is \"5x\"; it must be a duration from 1s to 30d, such as 90s"},
         {"limits: {default: {rate: 5}}", "limits.default.rate has no unit of time"},
