@@ -70,30 +70,30 @@ static void test_defaults(void **state)
 
 static void test_everything_written(void **state)
 {
-    struct conf *conf = load(
-        "hostname: MTA1.example.com\n"
-        "queue: {redis: \"unix:/run/redis.sock\", prefix: x, max_memory: 2GB, max_jobs: 5,\n"
-        "        high_share: 20%, single_node: yes, state_directory: /var/lib/v}\n"
-        "workers: 3\n"
-        "io: epoll\n"
-        "sources:\n"
-        "  a: {address: 192.0.2.10, ehlo: a.example.com}\n"
-        "  b: {address: \"2001:db8::1\"}\n"
-        "pools:\n"
-        "  quick: {b: 1, a: 3}\n"
-        "routes:\n"
-        "  r: {hosts: [\"Smtp.Example.net:587\", 192.0.2.1, \"[2001:db8::2]:26\", "
-        "\"2001:db8::3\"], tls: verify}\n"
-        "retry: [1m, 1h30m]\n"
-        "expires: 3h\n"
-        "tls: {level: encrypt}\n"
-        "sink: {address: \"127.0.0.1:2525\", dns: true}\n"
-        "events: {redis: {max_bytes: 5MB, on_full: drop}, file: /tmp/e, attempts: final}\n"
-        "log: {level: debug}\n"
-        "dns: {servers: [127.0.0.1, \"[::1]:5353\"]}\n"
-        "timeouts: {connect: 5s, idle: 100ms}\n"
-        "ambiguous: give-up\n"
-        "shutdown_timeout: 1m\n");
+    struct conf *conf =
+        load("hostname: MTA1.example.com\n"
+             "queue: {redis: \"unix:/run/redis.sock\", prefix: x, max_memory: 2GB, max_jobs: 5,\n"
+             "        high_share: 20%, single_node: yes, state_directory: /var/lib/v}\n"
+             "workers: 3\n"
+             "io: epoll\n"
+             "sources:\n"
+             "  a: {address: 192.0.2.10, ehlo: a.example.com}\n"
+             "  b: {address: \"2001:db8::1\"}\n"
+             "pools:\n"
+             "  quick: {b: 1, a: 3}\n"
+             "routes:\n"
+             "  r: {hosts: [\"Smtp.Example.net:587\", 192.0.2.1, \"[2001:db8::2]:26\", "
+             "\"2001:db8::3\"], tls: verify}\n"
+             "retry: [1m, 1h30m]\n"
+             "expires: 3h\n"
+             "tls: {level: encrypt}\n"
+             "sink: {address: \"127.0.0.1:2525\", dns: true}\n"
+             "events: {redis: {max_bytes: 5MB, on_full: drop}, file: /tmp/e, attempts: final}\n"
+             "log: {level: debug}\n"
+             "dns: {servers: [127.0.0.1, \"[::1]:5353\"]}\n"
+             "timeouts: {connect: 5s, idle: 100ms}\n"
+             "ambiguous: give-up\n"
+             "shutdown_timeout: 1m\n");
 
     (void)state;
     assert_string_equal(conf->hostname, "mta1.example.com");
