@@ -26,7 +26,7 @@ static void conn_configure(struct conn *c, const struct path *p, const struct ho
     config->depth = p->limits->pipeline_depth;
     config->helo_only = h->helo_only;
     config->no_bdat = h->no_bdat_until_us > c->opened_us;
-    config->words = conf->words;
+    config->words = c->conf->words;
     config->own_name_ok = conf->sink.address.host != NULL;
     if (p->site->route != NULL && p->site->route->auth.user != NULL) {
         /* Not always the path's: that of a source which is gone stays behind at a reload. */

@@ -26,11 +26,11 @@ static bool is_first(const struct second *s, const struct sockaddr_storage *addr
     return s->address_len == address_len && memcmp(&s->address, address, address_len) == 0;
 }
 
-static struct host *other_host(struct path *p, const struct second *s)
+/* One that is healthy at `now_us`; INT64_MAX: or will be. */
+static struct host *other_host(struct path *p, const struct second *s, int64_t now_us)
 {
     return hosts_other(&p->site->hosts, &p->want, slice_cstr(s->host),
-                       (const struct sockaddr *)&s->address, s->address_len,
-                       deliver_now(p->site->d));
+                       (const struct sockaddr *)&s->address, s->address_len, now_us);
 }
 
 static struct conn *other_of(struct list *ready, const struct second *s)
@@ -96,18 +96,23 @@ static void leave(struct path *p, struct job *j)
     p->elsewhere_count--;
 }
 
-bool elsewhere_take(struct job *j, const struct transaction *t, size_t index)
+bool elsewhere_take(struct job *j, struct transaction *t, size_t index)
 {
+    struct smtp_rcpt *r = &t->rcpts[index];
     struct path *p = t->conn->path;
     struct deliver *d = p->site->d;
+    /* What this host lacks another may have: not bounced before one was asked. */
+    bool lacking = r->outcome == SMTP_REJECTED;
 
-    if (!is_hosts_business(&t->rcpts[index]) || j->second != NULL || j->lost || d->draining ||
-        p->elsewhere_count >= WAITING_MAX) {
+    if (!is_hosts_business(r) || j->second != NULL || j->lost) {
         return false;
     }
     j->second = remember(t, index);
-    if (other_host(p, j->second) == NULL) {
+    bool any = other_host(p, j->second, INT64_MAX) != NULL;
+    bool now = other_host(p, j->second, deliver_now(d)) != NULL;
+    if (!now || d->draining || (!lacking && p->elsewhere_count >= WAITING_MAX)) {
         elsewhere_forget(j);
+        r->outcome = lacking && any ? SMTP_DEFERRED : r->outcome;
         return false;
     }
     list_append(&p->elsewhere, &j->link);
@@ -156,8 +161,8 @@ static bool connect_other(struct path *p, struct job *j)
 {
     struct deliver *d = p->site->d;
     struct limiter_scope *row[PATH_SCOPES];
-    struct host *h = other_host(p, j->second);
     int64_t now_us = deliver_now(d);
+    struct host *h = other_host(p, j->second, now_us);
 
     if (h == NULL || local_until_us(d, p->source) > now_us || d->conn_count >= d->conns_max) {
         return false;
@@ -166,7 +171,8 @@ static bool connect_other(struct path *p, struct job *j)
         return true;
     }
     path_scopes(p, row);
-    struct limiter_verdict v = limiter_connect(row, PATH_SCOPES, &h->connections, 0, now_us);
+    struct limiter_verdict v = limiter_connect(row, PATH_SCOPES, &h->connections,
+                                               job_lane(j) == LANE_BULK ? 1 : 0, now_us);
     if (v.go) {
         conn_open(p, h, true);
     } else {

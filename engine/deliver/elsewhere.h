@@ -32,8 +32,9 @@ struct second {
     char text[SMTP_TEXT_MAX];
 };
 
-/* Takes the job over when another host shall be asked; false: its outcome is final. */
-bool elsewhere_take(struct job *j, const struct transaction *t, size_t index);
+/* Takes the job over when another host shall be asked; false: its outcome is final.  A bounce for
+ * what this host lacks becomes a deferral when others are there, but not now. */
+bool elsewhere_take(struct job *j, struct transaction *t, size_t index);
 
 /* After a transaction with a second host: true when the first one's answer stands, and the job is
  * gone. */

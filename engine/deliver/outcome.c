@@ -240,7 +240,12 @@ void outcome_of_second(struct deliver *d, struct job *j, const struct path *p)
     e.mx = slice_cstr(s->host);
     e.ip = slice_cstr(s->ip);
     e.text = slice_of(s->text, s->text_len);
-    end_by(d, j, &e, &s->answer);
+    struct smtp_rcpt answer = s->answer;
+    if (answer.outcome == SMTP_REJECTED) {
+        answer.outcome =
+            SMTP_DEFERRED; /* the first one lacks something; the second was not asked */
+    }
+    end_by(d, j, &e, &answer);
 }
 
 void outcome_bounce(struct deliver *d, struct job *j, enum smtp_stage stage,

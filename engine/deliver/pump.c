@@ -177,7 +177,7 @@ static void pump_connect(struct path *p)
     bool bulk_only = p->waiting[LANE_HIGH] == 0 && p->waiting[LANE_NORMAL] == 0;
 
     path_scopes(p, row);
-    while (path_waiting(p) > 0 && p->connections < connections_wanted(p)) {
+    while (path_waiting(p) > 0 && p->connections - p->second_conns < connections_wanted(p)) {
         if (!s->proven && p->opening > 0) {
             return;
         }

@@ -117,6 +117,29 @@ def test_smtputf8_nowhere(box):
     assert first.recipients() == second.recipients() == []
 
 
+def test_smtputf8_while_the_second_is_away(box):
+    """It may have what the first one lacks: no bounce."""
+    queue = box.redis()
+    first = box.sink("--no-smtputf8")
+    start(box, queue, first.address, f"127.0.0.1:{free_port()}")
+    for _ in range(2):  # the second time it is known to be away
+        submit(queue, "jürgen@a.test", retry="1h")
+    found = events(queue, 2)
+    assert {(e["type"], e["enhanced"]) for e in found} == {("deferred", "5.6.7")}
+
+
+def test_other_mail_stays_with_the_first(box):
+    queue = box.redis()
+    first = box.sink("--fault", "rcpt to=no@*: reply 450 4.3.0 Not that one")
+    second = box.sink()
+    start(box, queue, first.address, second.address)
+    for i in range(60):
+        submit(queue, "no@a.test" if i % 3 == 0 else f"u{i}@a.test")
+    assert {e["type"] for e in events(queue, 60)} == {"delivered"}
+    assert sorted(first.recipients()) == sorted(f"u{i}@a.test" for i in range(60) if i % 3)
+    assert second.recipients() == ["no@a.test"] * 20
+
+
 def test_a_local_refusal_by_the_second_is_no_bounce(box):
     """The first one would take it, another time."""
     queue = box.redis()
