@@ -15,6 +15,7 @@
 #include "queue/fcall.h"
 #include "queue/library.h"
 #include "queue/promote.h"
+#include "queue/spread.h"
 #include "queue/stray.h"
 #include "queue/replay.h"
 #include "queue/takeover.h"
@@ -59,6 +60,7 @@ struct node {
     struct bell *bell;
     struct promote promote;
     struct strays strays;
+    struct spread *spread; /* of a Cluster; else NULL */
     struct timer renew;
     struct timer close_by;
     int64_t sent_us; /* of the renewal under way */
@@ -374,6 +376,9 @@ static void on_library(void *ctx, int err, const char *why)
     if (n->closing) {
         return;
     }
+    if (err == 0 && n->spread != NULL) {
+        spread_start(n->spread, n->redis);
+    }
     if (err == ERR_INVALID) {
         node_fatal(n, why);
     } else if (err != 0) {
@@ -499,6 +504,10 @@ struct node *node_new(const struct node_options *options, struct buf *why)
     n->open = 2;
     n->redis = redis_new(n->io, options->url, &redis_ops, n);
     n->bell = bell_new(n->io, options->url, &n->keys, &bell_ops, n);
+    if (options->url->kind == REDIS_CLUSTER) {
+        n->open++;
+        n->spread = spread_new(n->io, part_closed, n);
+    }
     strays_init(&n->strays, n->io, n->redis, &n->keys);
     promote_init(&n->promote, n->io, n->redis, &n->keys, on_clock, n);
     return n;
@@ -550,6 +559,9 @@ void node_close(struct node *n)
     ASSERT(!n->closing);
     n->closing = true;
     n->leaving = true;
+    if (n->spread != NULL) {
+        spread_close(n->spread);
+    }
     promote_stop(&n->promote);
     strays_stop(&n->strays);
     wheel_disarm(io_wheel(n->io), &n->renew);

@@ -103,6 +103,9 @@ def test_cluster_moves_the_slot(box):
     def halfway(owner):
         eventually(lambda: refusals(owner), "the engine meets a slot that is half moved")
 
+    for server in queue.masters():
+        eventually(lambda s=server: len(s.client.execute_command("FUNCTION", "LIST")) == 2,
+                   "the functions are on every master")
     queue.move_slot(others[0], halfway)
     assert queue.master() is others[0]
     at = len(sink.accepted())
