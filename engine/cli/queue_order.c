@@ -349,7 +349,6 @@ static int watch(struct ordering *g)
     bool over = false;
     int code = -1;
 
-    signals_catch();
     progress_init(&progress, STDERR_FILENO, false, clock_mono_us());
     while (code < 0 && !over && !signals_came() && clock_mono_us() < until_us) {
         order_list_init(&orders);
@@ -442,6 +441,9 @@ static int run(const struct args_command *command, const char *kind, int argc, c
         return code;
     }
     struct ordering g = {.desk = &d, .kind = o.aside ? "hold" : kind, .o = &o};
+    if (o.wait_us > 0) { /* before the order is known to anybody who waits for it */
+        signals_catch();
+    }
     code = desk_open(&d, command, &o.desk);
     if (code < 0) {
         code = lifts ? lift(&g, id) : place(&g);
