@@ -226,6 +226,12 @@ test-go:
 	@.ci/deps.sh test go
 	@$(PYTHON) -m pytest -q tests/e2e/test_queue_readme.py -k go
 
+# Ends engines and Redis at random, and counts what that lost or doubled.
+.PHONY: killer
+killer: all
+	@VOLLEY_BUILD=$(BUILD) $(PYTHON) tests/e2e/killer.py --kills $(or $(KILLS),200) \
+	    $(if $(SEED),--seed $(SEED)) --fsync $(or $(FSYNC),always) $(if $(CLUSTER),--cluster)
+
 # FUZZ_SECONDS is for each target; ONLY=reply takes one of them.
 fuzz:
 	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) $(RUN_PY) $@
@@ -354,6 +360,7 @@ help:
 #? make queue-cost  what a million jobs cost Redis, in time and memory
 #? make fuzz        fuzz targets, FUZZ_SECONDS=60 each
 #? make test-go     the sample for Go in queue/README.md; installs Go, which is 465 MB
+#? make killer      kills engines and Redis at random; KILLS=200 SEED=7 FSYNC=always CLUSTER=
 #? make tidy        the rules of the house that a machine can judge
 #?
 #? Variables: BUILD=build  CC=gcc  OPT='-O2 -g'  SAN=address,undefined  V=1  JOBS=2

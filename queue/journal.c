@@ -63,6 +63,7 @@ void journal_free(struct journal *j, bool over)
     if (j == NULL) {
         return;
     }
+    over = over && j->fd[0] >= 0; /* else the files are not ours: still to be replayed */
     close_files(j);
     for (unsigned i = 0; i < 2; i++) {
         if (over) {

@@ -38,7 +38,7 @@ struct journal_options {
 /* No file is touched before the first journal_flush() with something to write. */
 struct journal *journal_new(const struct journal_options *options);
 
-/* `over`: nothing is left to be replayed, and the files go. */
+/* `over`: nothing of this journal is left to be replayed, and its files go, if it wrote any. */
 void journal_free(struct journal *j, bool over);
 
 /* Gathers an entry. */

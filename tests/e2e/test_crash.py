@@ -122,6 +122,27 @@ def test_a_good_end_leaves_no_journal(box, backend):
     assert list((box.path / "engine-state" / "journal").iterdir()) == []
 
 
+def test_journal_waits_for_redis(box):
+    """An engine that starts while Redis is away, and ends, leaves the journal to the next."""
+    queue = box.redis()
+    sink = box.sink(*LATE_REPLY)
+    first = box.engine(queue, sink=sink.address, limits=FAST)
+    tos = fill(queue, 400, domains=4)
+    eventually(lambda: len(queue.finals()) > 50, "some outcomes")
+    first.kill()
+    queue.kill()
+    between = box.engine(queue, sink=sink.address, limits=FAST, ready=False)
+    between.wait_line("Redis is away")
+    assert between.terminate(timeout_s=60) == 0
+    queue.start()
+    last = box.engine(queue, sink=sink.address, limits=FAST, retry=["1s"])
+    last.wait_line(r"journal: the engine ended without warning")
+    all_final(queue, tos)
+    arrived = collections.Counter(sink.recipients())
+    assert set(arrived) == set(tos)
+    assert {to for to, n in arrived.items() if n > 1} <= unanswered(queue)
+
+
 @pytest.mark.parametrize("engine_too", [False, True], ids=["redis", "both"])
 def test_redis_killed_that_syncs_always(box, engine_too):
     queue = box.redis(fsync="always")
