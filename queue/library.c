@@ -36,6 +36,7 @@ EMBED(claim);
 EMBED(outcome);
 EMBED(takeover);
 EMBED(due);
+EMBED(retention);
 EMBED(sweep);
 EMBED(engine);
 
@@ -60,7 +61,7 @@ static const struct {
                          PART(job), PART(batch), PART(order), PART(suppress), PART(submit)}},
     [LIBRARY_ENGINE] = {"volley_1",
                         {PART(common), PART(node), PART(claim), PART(outcome), PART(takeover),
-                         PART(due), PART(sweep), PART(engine)}},
+                         PART(due), PART(retention), PART(sweep), PART(engine)}},
 };
 
 const char *library_name(unsigned which)

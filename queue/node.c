@@ -18,6 +18,7 @@
 #include "queue/spread.h"
 #include "queue/stray.h"
 #include "queue/replay.h"
+#include "queue/retention.h"
 #include "queue/takeover.h"
 
 #include <stdatomic.h>
@@ -59,6 +60,7 @@ struct node {
     struct redis *redis;
     struct bell *bell;
     struct promote promote;
+    struct retention retention;
     struct strays strays;
     struct spread *spread; /* of a Cluster; else NULL */
     struct timer renew;
@@ -162,6 +164,7 @@ static void on_time(void *ctx, int err, const struct resp *reply)
 static void node_down(struct node *n, const char *why)
 {
     promote_stop(&n->promote);
+    retention_stop(&n->retention);
     strays_stop(&n->strays);
     wheel_disarm(io_wheel(n->io), &n->renew);
     n->renewing = false;
@@ -187,6 +190,7 @@ static void node_alive(struct node *n)
     atomic_store_explicit(&n->renewed_us, n->sent_us, memory_order_release);
     wheel_arm(io_wheel(n->io), &n->renew, n->sent_us + n->lease_us / 3);
     promote_start(&n->promote);
+    retention_start(&n->retention);
     if (!n->up) {
         n->up = true;
         n->told = false;
@@ -510,6 +514,7 @@ struct node *node_new(const struct node_options *options, struct buf *why)
     }
     strays_init(&n->strays, n->io, n->redis, &n->keys);
     promote_init(&n->promote, n->io, n->redis, &n->keys, on_clock, n);
+    retention_init(&n->retention, n->io, n->redis, &n->keys, n->id, options->events_max_bytes);
     return n;
 }
 
@@ -563,6 +568,7 @@ void node_close(struct node *n)
         spread_close(n->spread);
     }
     promote_stop(&n->promote);
+    retention_stop(&n->retention);
     strays_stop(&n->strays);
     wheel_disarm(io_wheel(n->io), &n->renew);
     wheel_arm(io_wheel(n->io), &n->close_by, io_now_us(n->io) + NODE_CLOSE_US);

@@ -56,12 +56,13 @@ struct node_options {
      * names that no node has announced. */
     const struct slice *names;
     size_t name_count;
-    int64_t expires_ms;  /* configuration's `expires`; 0 takes 2 days */
-    uint64_t max_memory; /* bytes; 0: 90 % of Redis' maxmemory */
-    uint64_t max_jobs;   /* 0: no limit */
-    unsigned high_share; /* percent of a tenant's recipients; 0: 100 */
-    bool single_node;    /* no other engine: never in doubt */
-    int64_t lease_us;    /* 1 s to 60 s; 0: NODE_LEASE_US */
+    int64_t expires_ms;        /* configuration's `expires`; 0 takes 2 days */
+    uint64_t max_memory;       /* bytes; 0: 90 % of Redis' maxmemory */
+    uint64_t max_jobs;         /* 0: no limit */
+    uint64_t events_max_bytes; /* of the stream `events`, approximately; 0: 1 GB */
+    unsigned high_share;       /* percent of a tenant's recipients; 0: 100 */
+    bool single_node;          /* no other engine: never in doubt */
+    int64_t lease_us;          /* 1 s to 60 s; 0: NODE_LEASE_US */
     /* What a crashed life left behind, to be told before the first registration; NULL: nothing.
      * Borrowed; outlives the node. */
     struct replay *replay;

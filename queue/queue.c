@@ -251,7 +251,7 @@ struct queue *queue_new(const struct queue_options *options, struct buf *why)
     if (q->worker == 0 && q->ops->on_sweep != NULL) {
         q->sweeper = sweeper_new(q);
     }
-    queue_outbox_init(q, options->events_max_bytes);
+    queue_outbox_init(q);
     timer_init(&q->tick, on_tick);
     timer_init(&q->drain, on_drain);
     strays_join(node_strays(q->node));

@@ -103,10 +103,9 @@ struct queue_options {
     const struct redis_url *url;
     struct slice prefix;
     unsigned partition;
-    struct node *node;         /* borrowed; outlives the queue */
-    struct journal *journal;   /* NULL: none; the queue's from now on */
-    unsigned worker;           /* 0..255, unique in the process */
-    uint64_t events_max_bytes; /* of the stream `events`, approximately; 0: 1 GB */
+    struct node *node;       /* borrowed; outlives the queue */
+    struct journal *journal; /* NULL: none; the queue's from now on */
+    unsigned worker;         /* 0..255, unique in the process */
     const struct queue_ops *ops;
     void *ctx;
 };

@@ -8,36 +8,18 @@
 #include <string.h>
 
 enum {
-    BATCH_TRIES_MAX = 10,      /* errors of a batch that does not pass */
-    EVENT_ENTRY_GUESS = 16384, /* bytes, before we know */
+    BATCH_TRIES_MAX = 10, /* errors of a batch that does not pass */
 };
-
-#define EVENTS_MAX_BYTES (UINT64_C(1) << 30)
 
 static void on_flush(struct timer *t, int64_t now_us);
 
-void queue_outbox_init(struct queue *q, uint64_t events_max_bytes)
+void queue_outbox_init(struct queue *q)
 {
     outbox_init(&q->outbox, &q->keys, q->worker);
-    q->events_max_bytes = events_max_bytes > 0 ? events_max_bytes : EVENTS_MAX_BYTES;
-    q->event_entry_bytes = EVENT_ENTRY_GUESS;
     timer_init(&q->flush, on_flush);
 }
 
 static void on_batch_answer(void *ctx, int err, const struct resp *reply);
-
-/* How many entries the stream may keep so that it holds about the configured bytes. */
-static uint64_t events_trim(struct queue *q, const struct outbox_batch *b)
-{
-    uint64_t entries;
-
-    if (b->lines.len > 0) {
-        q->event_entry_bytes += (uint64_t)b->lines.len / 64;
-        q->event_entry_bytes -= q->event_entry_bytes / 64;
-    }
-    entries = q->events_max_bytes / (q->event_entry_bytes + 64);
-    return entries > 0 ? entries : 1;
-}
 
 /* Sends the next batch if it is time to; false when there is none, or it has to wait. */
 static bool batch_send(struct queue *q)
@@ -59,7 +41,7 @@ static bool batch_send(struct queue *q)
     }
     struct outbox_batch *b = outbox_next(&q->outbox);
     q->stats.resent += b->number != 0;
-    outbox_send(&q->outbox, redis_begin(q->redis), events_trim(q, b));
+    outbox_send(&q->outbox, redis_begin(q->redis), 0); /* retention.h does that */
     redis_end(q->redis, 0, on_batch_answer, q);
     return true;
 }

@@ -48,8 +48,6 @@ struct queue {
     struct journal *journal;      /* NULL: none */
     int64_t outbox_not_before_us; /* after an error */
     bool library_loading;
-    uint64_t events_max_bytes;
-    uint64_t event_entry_bytes; /* running mean */
 
     struct map holds;
     uint64_t strays_answered; /* number of the last question (stray.h) */
@@ -95,6 +93,6 @@ void queue_strays_answer(struct queue *q); /* if it is asked, and can tell */
 
 /* queue_outcome.c */
 void queue_outbox_work(struct queue *q); /* sends the next batch if it is due */
-void queue_outbox_init(struct queue *q, uint64_t events_max_bytes);
+void queue_outbox_init(struct queue *q);
 
 #endif

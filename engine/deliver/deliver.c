@@ -320,7 +320,6 @@ struct deliver *deliver_new(const struct deliver_options *options, struct buf *w
         .prefix = slice_cstr(d->conf->queue.prefix),
         .node = d->o.node,
         .worker = d->o.worker,
-        .events_max_bytes = d->conf->events.redis_max_bytes,
         .ops = &queue_ops,
         .ctx = d,
     };

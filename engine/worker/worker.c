@@ -150,6 +150,7 @@ static int start_node(struct worker *w, struct buf *why)
         .expires_ms = e->conf->expires / 1000,
         .max_memory = e->conf->queue.max_memory,
         .max_jobs = e->conf->queue.max_jobs,
+        .events_max_bytes = e->conf->events.redis_max_bytes,
         .high_share = e->conf->queue.high_share,
         .single_node = e->conf->queue.single_node,
         .lease_us = e->conf->queue.lease,
