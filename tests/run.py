@@ -306,6 +306,8 @@ def part_asan():
     """And a whole run and drain: leaks of the engine show at its end."""
     build = sanitized("asan", "address,undefined")
     flags = ("SAN=address,undefined", "OPT=-O1 -g")
+    if build and make("asan", f"BUILD={build}", *flags, f"{build}/sim/sim"):
+        in_parallel(sim_jobs(build, 100, "asan/", SANITIZER_ENV))
     if build and (not ONLY or ONLY == "delivery") and make("asan", f"BUILD={build}", *flags, "all"):
         e2e(build, ["tests/e2e/test_delivery.py", "tests/e2e/test_refusals.py"], "asan/e2e",
             SANITIZER_ENV)

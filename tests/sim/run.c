@@ -9,6 +9,7 @@
 #include "engine/base/mem.h"
 #include "engine/base/panic.h"
 #include "engine/deliver/job.h"
+#include "tests/sim/audit.h"
 #include "tests/sim/names.h"
 #include "tests/sim/net.h"
 #include "tests/sim/oracle.h"
@@ -21,7 +22,7 @@
 #include <stdio.h>
 
 /* So many turns in a row for which no time had to pass are a loop that goes round for nothing. */
-enum { TURNS_MAX = 20000, IDLE_US = 400 * 1000000 };
+enum { TURNS_MAX = 20000, AUDIT_TURNS = 31, IDLE_US = 400 * 1000000 };
 
 struct sim_worker {
     unsigned index;
@@ -30,6 +31,7 @@ struct sim_worker {
     struct mailbox jobs;
     int64_t wait_us;
     bool draining;
+    unsigned turns;
 };
 
 static struct sim_worker workers[WORLD_WORKERS_MAX];
@@ -92,6 +94,9 @@ static void worker_turn(struct sim_worker *w)
     }
     world_run_ready(w->index, WORLD_AFTER);
     w->wait_us = w->deliver != NULL ? deliver_tick(w->deliver) : -1;
+    if (w->deliver != NULL && w->turns++ % AUDIT_TURNS == 0) {
+        audit(w->deliver);
+    }
 }
 
 /* When it has something to do. */
@@ -111,6 +116,7 @@ void run_configure(void *ctx, int64_t full)
 {
     (void)ctx;
     struct conf *next = scene_conf(full != 0);
+    scene.reloads++;
     for (unsigned w = 0; w < scene.workers; w++) {
         if (workers[w].deliver != NULL) {
             deliver_configure(workers[w].deliver, next);

@@ -392,8 +392,8 @@ static bool step(struct server *s)
     if (s->in == SERVER_CHUNK) {
         return server_take_chunk(s, input);
     }
-    const char *end = memchr(input.ptr, '\n', input.len);
-    if (input.len == 0 || end == NULL) {
+    const char *end = input.len > 0 ? memchr(input.ptr, '\n', input.len) : NULL;
+    if (end == NULL) {
         return false;
     }
     char line[LINE_MAX_SIM];
