@@ -23,7 +23,7 @@
 #include <string.h>
 
 static const int64_t tls_off_us = INT64_C(3600) * 1000000;
-static const int64_t no_bdat_us = INT64_C(7) * 86400 * 1000000;
+static const int64_t learned_us = INT64_C(7) * 86400 * 1000000;
 
 static void conn_turn(struct conn *c);
 
@@ -208,10 +208,11 @@ static void on_end_of_session(struct conn *c)
     struct host *h = conn_host(c);
 
     if (h != NULL && (learned & SMTP_LEARNED_NO_BDAT) != 0) {
-        h->no_bdat_until_us = deliver_now(c->d) + no_bdat_us;
+        h->no_bdat_until_us = deliver_now(c->d) + learned_us;
     }
-    if (h != NULL && (learned & SMTP_LEARNED_HELO_ONLY) != 0 && !h->helo_only) {
-        h->helo_only = true; /* not a failure: the next connection says HELO */
+    if (h != NULL && (learned & SMTP_LEARNED_HELO_ONLY) != 0 && !c->config.helo_only) {
+        h->helo_until_us =
+            deliver_now(c->d) + learned_us; /* not a failure: the next connection says HELO */
         return;
     }
     if (h != NULL && end->reason == SMTP_END_TLS && c->config.tls == SMTP_TLS_MAY) {

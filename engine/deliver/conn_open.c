@@ -24,7 +24,7 @@ static void conn_configure(struct conn *c, const struct path *p, const struct ho
     }
     config->pipeline = (enum smtp_pipeline)p->limits->pipeline;
     config->depth = p->limits->pipeline_depth;
-    config->helo_only = h->helo_only;
+    config->helo_only = h->helo_until_us > c->opened_us;
     config->no_bdat = h->no_bdat_until_us > c->opened_us;
     config->words = c->conf->words;
     config->own_name_ok = conf->sink.address.host != NULL;

@@ -34,7 +34,7 @@ struct host {
     int64_t slow_until_us;    /* did not connect in time when the other family did */
     int64_t tls_off_until_us; /* STARTTLS failed here: at level `may` not tried until then */
     int64_t no_bdat_until_us; /* offers CHUNKING and does not understand it */
-    bool helo_only;           /* closes the connection on EHLO */
+    int64_t helo_until_us;    /* closes the connection on EHLO: HELO it is */
     bool tls_reduced;         /* failed with the full ClientHello: offer the short one */
     bool gone;                /* not in the set any more, but connections to it are still open */
 };

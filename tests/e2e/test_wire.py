@@ -187,3 +187,23 @@ def test_levels_of_tls_do_not_share_connections(box):
         finals(queue, count)
     assert [("tls" in e) for e in queue.finals()] == [False, True, False, True]
     assert [m["tls"] for m in sink.accepted()] == [False, True, False, True]
+
+
+def test_a_server_that_hangs_up_on_ehlo(box):
+    """It is called again at once and greeted with HELO; that is no failure of the host."""
+    class HangsUp(Recorder):
+        def usual(self, line):
+            if line.startswith("EHLO"):
+                raise ConnectionError("hangs up")
+            return super().usual(line)
+
+    queue = box.redis()
+    server = box.keep(HangsUp())
+    server.name = "recorder"
+    server._server.handle_error = lambda *_: None
+    start(box, queue, server)
+    submit(queue, "u@a.test")
+    event = finals(queue)[0]
+    assert (event["type"], event["attempt"]) == ("delivered", 1)
+    assert server.heard("EHLO") and server.heard("HELO")
+    assert not [e for e in queue.events() if e["type"] == "site"]
