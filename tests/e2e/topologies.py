@@ -142,7 +142,7 @@ class SentinelSet(Many):
             f"port {port}\nbind {HOST}\nprotected-mode no\ndir {self.directory}\n"
             f"sentinel announce-ip {HOST}\nsentinel announce-port {port}\n"
             f"sentinel monitor {self.NAME} {HOST} {master.port} 2\n"
-            f"sentinel down-after-milliseconds {self.NAME} 500\n"
+            f"sentinel down-after-milliseconds {self.NAME} 1000\n"
             f"sentinel failover-timeout {self.NAME} 3000\n")
         process = Process(f"sentinel-{number}", [program(), conf, "--sentinel"])
         return port, process, redis.Redis(HOST, port, socket_timeout=5)
@@ -184,7 +184,8 @@ class Cluster(Many):
         for i in range(3 * (1 + replicas)):
             self.servers.append(Server(
                 directory, f"node-{i}", "--cluster-enabled", "yes",
-                "--cluster-node-timeout", "1000", "--cluster-port", free_port(),
+                "--cluster-node-timeout", 2000 if replicas else 15000,
+                "--cluster-port", free_port(),
                 "--cluster-announce-ip", HOST, "--cluster-replica-validity-factor", "0"))
         self.cli("create", *[s.address for s in self.servers], "--cluster-replicas", str(replicas),
                  "--cluster-yes")
