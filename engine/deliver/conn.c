@@ -118,10 +118,18 @@ static void conn_blame_host(struct conn *c, enum smtp_stage stage, enum smtp_fai
     pump_host_failed(p->site, h, stage, failure, text);
 }
 
+/* A machine without IPv6 may have a way to a host and still no address to come from.  That is no
+ * reason to rest a source which was given none: it has IPv4. */
+static bool lacks_family(const struct conn *c, int err)
+{
+    return err == ERR_NOADDR && c->address.ss_family == AF_INET6 &&
+           conf_source_address(c->path->source, AF_INET6) == NULL;
+}
+
 /* No connection came about: the host's fault, or our own. */
 void conn_failed_to_open(struct conn *c, int err)
 {
-    if (local_is_error(err)) {
+    if (local_is_error(err) && !lacks_family(c, err)) {
         local_failed(c->d, c->path->source, err);
     } else {
         conn_blame_host(c, SMTP_STAGE_CONNECT, SMTP_FAILURE_NETWORK, slice_cstr(err_name(err)));

@@ -4,6 +4,8 @@
  */
 #include "tests/unit/deliver/rig.h"
 
+#include "engine/deliver/conn_int.h"
+
 #include <dirent.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -230,6 +232,46 @@ static void test_foreign_source(void **state)
     assert_true(local_until_us(r.d, a) > 0); /* b's success says nothing of a */
     mta_close(&mta);
     rig_close(&r);
+}
+
+/* No address to come from, to a host of IPv6: the fault of the source that was given one, else
+ * of this machine, which has IPv4 left. */
+static void test_no_ipv6_here(void **state)
+{
+    struct mute mute;
+    struct mta mta;
+    struct rig r;
+
+    (void)state;
+    for (int given = 0; given < 2; given++) {
+        if (!mute_open(&mute, AF_INET6)) {
+            return;
+        }
+        if (!rig_open(&r, backend,
+                      given ? "sources: {a: {address: 127.0.0.1, address6: \"::1\"}}\n"
+                              "dns: {families: prefer-ipv6}\n"
+                            : "sources: {a: {}}\ndns: {families: prefer-ipv6}\n")) {
+            mute_close(&mute);
+            return;
+        }
+        mta_open(&mta, r.io);
+        struct site *s = site_get(r.d, SLICE("six.test"));
+        site_bind(s, NULL, NULL);
+        rig_hosts(s,
+                  (struct rig_address[]){{&mute.address, mute.address_len},
+                                         {&mta.address, mta.address_len}},
+                  2);
+        rig_job(&r, s, "a", "");
+        RIG_AWAIT(&r, r.d->conn_count == 1);
+        struct conn *c = CONTAINER_OF(list_first(&r.d->conns), struct conn, link);
+        conn_wire_ops.on_open(&c->wire, ERR_NOADDR);
+        assert_int_equal(s->hosts.host[0].failures, given ? 0 : 1);
+        assert_int_equal(r.d->local_troubles.count, given);
+        RIG_AWAIT(&r, r.queue.done == 1 || (given && r.queue.parked == 1));
+        mta_close(&mta);
+        rig_close(&r);
+        mute_close(&mute);
+    }
 }
 
 static unsigned descriptors(void)
@@ -494,6 +536,7 @@ int main(void)
         cmocka_unit_test(test_race_against_nobody),
         cmocka_unit_test(test_stale_close),
         cmocka_unit_test(test_foreign_source),
+        cmocka_unit_test(test_no_ipv6_here),
         cmocka_unit_test(test_no_descriptors),
         cmocka_unit_test(test_drain),
     };
