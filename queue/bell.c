@@ -96,6 +96,8 @@ struct bell *bell_new(struct io *io, const struct redis_url *url, const struct k
     b->ops = ops;
     b->ctx = ctx;
     b->redis = redis_new(io, url, &redis_ops, b);
+    /* That nothing rings for BELL_BLOCK_S is no reason to doubt the master. */
+    redis_set_patience(b->redis, BELL_BLOCK_S * INT64_C(1000000) + REDIS_PATIENCE_US);
     return b;
 }
 
