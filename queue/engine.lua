@@ -24,9 +24,9 @@ end
 return {
     register = register, renew = renew, claim = claim, done = done, defer = defer, park = park,
     give_back = give_back, takeover = takeover, promote = promote, quarantine = quarantine,
-    check = check, due = due, retain = retain, stats = stats, orders = orders, sweep_lock =
-    sweep_lock,
-    sweep = sweep, sweep_due = sweep_due, set_aside = set_aside, release = release, tally = tally,
+    check = check, due = due, retain = retain, stats = stats, orders = orders,
+    sweep_lock = sweep_lock, sweep = sweep, sweep_due = sweep_due, set_aside = set_aside,
+    release = release, tally = tally,
 }
 end -- of body()
 
