@@ -1,6 +1,6 @@
 """test_connections.py - many connections at once on one worker, and what each costs.
 
-By default 700 of them; VOLLEY_CONNECTIONS=10000 opens as many as a worker may have, and 200
+By default 400 of them; VOLLEY_CONNECTIONS=10000 opens as many as a worker may have, and 200
 domains more, for which idle ones make room.
 """
 
@@ -15,7 +15,7 @@ from names import Names
 from process import eventually
 from test_dns import submit_all
 
-COUNT = int(os.environ.get("VOLLEY_CONNECTIONS", "700"))
+COUNT = int(os.environ.get("VOLLEY_CONNECTIONS", "400"))
 MOST = 10000  # of a worker
 SPARE = 200  # descriptors for everything else
 
