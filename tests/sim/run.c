@@ -41,6 +41,7 @@ static unsigned turns; /* for which no time had to pass */
 
 struct deliver *run_deliver(unsigned worker)
 {
+    workers[worker].wait_us = 0; /* whoever asks gives an order: it is woken */
     return workers[worker].deliver;
 }
 
@@ -118,7 +119,7 @@ void run_configure(void *ctx, int64_t full)
     struct conf *next = scene_conf(full != 0);
     scene.reloads++;
     for (unsigned w = 0; w < scene.workers; w++) {
-        if (workers[w].deliver != NULL) {
+        if (run_deliver(w) != NULL) {
             deliver_configure(workers[w].deliver, next);
         }
     }
@@ -132,7 +133,7 @@ void run_close(void *ctx, int64_t drain_us)
     trace("drain for at most %lld us", (long long)drain_us);
     restart = !scene.over;
     for (unsigned w = 0; w < scene.workers; w++) {
-        if (workers[w].deliver != NULL && !workers[w].draining) {
+        if (run_deliver(w) != NULL && !workers[w].draining) {
             workers[w].draining = true;
             deliver_close(workers[w].deliver, drain_us);
         }
@@ -144,7 +145,7 @@ void run_cut(void *ctx, int64_t arg)
     (void)ctx;
     (void)arg;
     for (unsigned w = 0; w < scene.workers; w++) {
-        if (workers[w].deliver != NULL && workers[w].draining) {
+        if (run_deliver(w) != NULL && workers[w].draining) {
             trace("worker %u: cut", w);
             deliver_cut(workers[w].deliver);
         }
@@ -218,7 +219,9 @@ static void loop(void)
     while (!world.failed && advance()) {
         world_turn();
         for (unsigned w = 0; w < scene.workers; w++) {
-            worker_turn(&workers[w]);
+            if (worker_next_us(&workers[w]) <= world.now_us) {
+                worker_turn(&workers[w]);
+            }
         }
         if (all_closed()) {
             if (scene.over || !restart) {
@@ -226,7 +229,7 @@ static void loop(void)
             }
             start_again();
         }
-        if (!over && store_open() == 0 && hosts_healed()) {
+        if (!over && hosts_healed() && store_open() == 0) {
             trace("everybody has his end");
             over = true;
             scene.over = true;
