@@ -27,10 +27,10 @@ def memory(queue):
             for key in queue.client.scan_iter(queue.key("learned:*"))}
 
 
-def test_a_refused_trial_costs_nothing_and_is_remembered(box, backend):
+def test_a_refused_trial_costs_nothing_and_is_remembered(box):
     queue = box.redis()
     sink = box.sink("--refuse-ahead", "--no-chunking", "--latency", "5ms")
-    engine = box.engine(queue, io=backend, sink=sink.address, **one_connection())
+    engine = box.engine(queue, sink=sink.address, **one_connection())
     tos = [f"u{i}" for i in range(80)]
     send(queue, tos)
     events = finals(queue, 80)
@@ -41,7 +41,7 @@ def test_a_refused_trial_costs_nothing_and_is_remembered(box, backend):
     assert list(left) == ["a.test"] and 6 * DAY < left["a.test"] <= 7 * DAY
     # Another node is told before it tries.
     assert engine.terminate() == 0
-    again = box.engine(queue, "again", io=backend, sink=sink.address, **one_connection())
+    again = box.engine(queue, "again", sink=sink.address, **one_connection())
     send(queue, [f"v{i}" for i in range(80)])
     assert {e["type"] for e in finals(queue, 160)} == {"delivered"}
     assert again.terminate() == 0
