@@ -72,7 +72,7 @@ static void test_source_address(void **state)
     source.sin_addr.s_addr = htonl(0xc0000201);
     peer_init(&p);
     assert_int_equal(io_connect(io, &p.s, &peer_ops, &at.sa, address_len(&at), &options),
-                     ERR_UNREACH);
+                     ERR_NOADDR);
     struct sockaddr nonsense = {.sa_family = AF_PACKET};
     assert_int_equal(io_connect(io, &p.s, &peer_ops, &nonsense, sizeof(nonsense), NULL),
                      ERR_INVALID);
