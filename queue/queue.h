@@ -234,8 +234,8 @@ void queue_remember(struct queue *q, struct slice site, int64_t until_ms);
 
 struct queue_stats {
     uint64_t claims, claimed, done, deferred, parked, returned, broken, aside, late, resent;
-    uint64_t swept; /* jobs taken on the walk */
-    uint64_t events_dropped;
+    uint64_t swept;   /* jobs taken on the walk */
+    uint64_t refused; /* batches of outcomes, by an error of Redis; each is tried again */
 };
 
 const struct queue_stats *queue_stats(const struct queue *q);

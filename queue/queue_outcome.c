@@ -8,7 +8,7 @@
 #include <string.h>
 
 enum {
-    BATCH_TRIES_MAX = 10, /* errors of a batch that does not pass */
+    BATCH_TRIES_TOLD = 100, /* refusals of a batch of which one is logged */
 };
 
 static void on_flush(struct timer *t, int64_t now_us);
@@ -51,21 +51,18 @@ void queue_outbox_work(struct queue *q)
     while (batch_send(q)) {}
 }
 
+/* It is kept and tried again for as long as this engine runs, and then stands in the journal:
+ * dropped, its letters would be sent again. */
 static void batch_refused(struct queue *q, const char *why)
 {
     struct outbox_batch *b = outbox_first(&q->outbox);
 
-    log_error("queue: outcomes of %u jobs were refused: %s", b->jobs, why);
-    if (++b->tries >= BATCH_TRIES_MAX) {
-        log_error("queue: gave up on the outcomes of %u jobs; they stay claimed until this "
-                  "engine ends, and are sent again then",
-                  b->jobs);
-        q->stats.events_dropped += b->jobs;
-        outbox_acknowledge(&q->outbox);
-    } else {
-        outbox_again(&q->outbox);
-        q->outbox_not_before_us = io_now_us(q->io) + QUEUE_RETRY_US;
+    if (b->tries++ % BATCH_TRIES_TOLD == 0) {
+        log_error("queue: outcomes of %u jobs were refused, and are tried again: %s", b->jobs, why);
     }
+    q->stats.refused++;
+    outbox_again(&q->outbox);
+    q->outbox_not_before_us = io_now_us(q->io) + QUEUE_RETRY_US;
 }
 
 static void batch_count(struct queue *q, const struct resp *reply)

@@ -281,6 +281,7 @@ static void test_refused_batch(void **state)
     done(w, 0);
     queue_return(w->queue, slice_cstr(w->jobs[1]->id), SLICE("normal:default:default"), SLICE_NONE);
     WAIT_INT(w, "LLEN " BASE IN, 1);
+    WAIT(w, queue_stats(w->queue)->refused > 12); /* however often: it is not given up */
     server_call(&server, "DEL " BASE "events");
     WAIT(w, queue_backlog(w->queue) == 0);
     assert_int_equal(event_count(&text), 1);
