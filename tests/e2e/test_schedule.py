@@ -122,7 +122,7 @@ def test_spread_and_the_right_second(box, backend):
     eventually(lambda: len(sink.recipients()) == 300, "all arrive", 60)
     for arrived, due_s in zip(sink.times(), wanted):
         assert due_s - 0.01 <= arrived < due_s + 15
-    assert queue.waiting() == 0
+    eventually(lambda: queue.waiting() == 0, "their outcomes are written")
 
 
 def test_thousands_due_in_one_second(box, backend):
@@ -139,6 +139,7 @@ def test_thousands_due_in_one_second(box, backend):
     assert not sink.recipients() and len(due(queue)) == 4000
     eventually(lambda: len(sink.accepted()) and len(set(sink.recipients())) == 4000, "all", 60)
     assert sink.times()[0] >= at - 0.01
+    eventually(lambda: len(queue.finals()) == 4000, "their outcomes are written")
     assert {e["type"] for e in queue.finals()} == {"delivered"}
 
 
