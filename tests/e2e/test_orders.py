@@ -272,6 +272,7 @@ def test_killed_in_the_midst_of_a_sweep(box):
                "every one of them has ended", 60)
     events = [fields_of(line) for line in Deliveries(queue).read()]
     assert all(e["type"] == "cancelled" and e["campaign"] == "spring" for e in events)
-    assert len(events) == mine, "and once"
+    # What an engine was about to say when it died may be said again, and is marked then.
+    assert sum("late" not in e for e in events) == mine, "and once"
     eventually(lambda: length(queue, "bin:*") + length(queue, "in:*") == theirs,
                "the others are all there", 60)
