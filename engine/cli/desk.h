@@ -101,6 +101,11 @@ int desk_now_ms(struct desk *d, int64_t *now_ms);
 
 /* ---- for people; pure ---- */
 
+/* A time in ms from anybody: what no clock says is taken as the nearest that one could. */
+int64_t desk_sane_ms(int64_t ms);
+/* The same for the score of a sorted set. */
+int64_t desk_score_ms(const struct resp *score);
+
 /* "12s", "3m", "4h 12m", "2d 3h"; "-" when negative. */
 void desk_put_age(struct buf *out, int64_t ms);
 /* "512 B", "12.3 MB". */

@@ -6,7 +6,25 @@
 #include "engine/cli/desk.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#define TIME_MAX_MS INT64_C(253402300799999) /* the end of the year 9999 */
+
+int64_t desk_sane_ms(int64_t ms)
+{
+    return ms < 0 ? 0 : ms > TIME_MAX_MS ? TIME_MAX_MS : ms;
+}
+
+int64_t desk_score_ms(const struct resp *score)
+{
+    double value = score->text.len > 0 ? strtod(score->text.ptr, NULL) : 0;
+
+    if (!(value > 0)) { /* not a number either */
+        return 0;
+    }
+    return value < (double)TIME_MAX_MS ? (int64_t)value : TIME_MAX_MS;
+}
 
 void desk_put_age(struct buf *out, int64_t ms)
 {
@@ -48,7 +66,7 @@ void desk_put_time(struct buf *out, int64_t unix_ms)
 {
     char text[CLOCK_RFC3339_LEN + 1];
 
-    clock_format(text, unix_ms * 1000);
+    clock_format(text, desk_sane_ms(unix_ms) * 1000);
     buf_printf(out, "%.10s %.8s UTC", text, text + 11);
 }
 

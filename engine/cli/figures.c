@@ -208,7 +208,7 @@ static int take_due(struct figures *f, struct desk *d, unsigned c)
     }
     code = code < 0 ? desk_take(d, &reply) : code;
     if (code < 0 && reply->type == RESP_ARRAY && reply->count == 2) {
-        int64_t due_ms = (int64_t)strtod(reply->items[1].text.ptr, NULL);
+        int64_t due_ms = desk_score_ms(&reply->items[1]);
         if (class->next_due_ms == 0 || due_ms < class->next_due_ms) {
             class->next_due_ms = due_ms;
         }
@@ -252,7 +252,7 @@ static void add_life(struct figures *f, struct slice name, struct slice value)
     f->life[f->life_count++] = (struct figures_life){
         .name = slice_dup(name),
         .holder = slice_dup(slice_from(value, blank + 1)),
-        .lease_ms = (int64_t)lease_ms,
+        .lease_ms = lease_ms <= INT64_MAX ? desk_sane_ms((int64_t)lease_ms) : 0,
     };
 }
 

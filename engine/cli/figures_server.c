@@ -205,7 +205,9 @@ static int64_t entry_ms(const struct resp *entries)
         return 0;
     }
     struct slice id = entries->items[0].items[0].text;
-    return slice_u64(slice_of(id.ptr, slice_find(id, '-')), &ms) == 0 ? (int64_t)ms : 0;
+    return slice_u64(slice_of(id.ptr, slice_find(id, '-')), &ms) == 0 && ms <= INT64_MAX
+               ? desk_sane_ms((int64_t)ms)
+               : 0;
 }
 
 static void add_consumers(struct figures *f, const struct resp *group)

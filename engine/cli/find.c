@@ -11,7 +11,7 @@
 enum {
     SHORT_LIST = 400, /* read as a whole */
     WINDOW = 200,     /* read on both sides of where bisection ended */
-    SCAN_STEP = 1000,
+    SCAN_STEP = 500,
     RECIPIENTS = 1000,
     RECIPIENTS_STEP = 200,
 };
@@ -190,7 +190,7 @@ static int look_at_due(struct find *f, const char *source)
         for (size_t i = 0; code < 0 && i + 1 < page->items[1].count; i += 2) {
             const struct resp *pair = &page->items[1].items[i];
             if (is_it(f, pair[0].text)) {
-                keep(f, pair[0].text, JOB_DUE, source, (int64_t)strtod(pair[1].text.ptr, NULL));
+                keep(f, pair[0].text, JOB_DUE, source, desk_score_ms(&pair[1]));
             }
         }
         buf_reset(&cursor);

@@ -48,9 +48,9 @@ static void take_number(struct order_row *row, struct slice name, const struct r
         return;
     }
     if (slice_eq(name, SLICE("created_ms"))) {
-        row->created_ms = number;
+        row->created_ms = desk_sane_ms(number);
     } else if (slice_eq(name, SLICE("expires_ms"))) {
-        row->expires_ms = number;
+        row->expires_ms = desk_sane_ms(number);
     } else if (slice_eq(name, SLICE("held"))) {
         row->held = number > 0 ? (uint64_t)number : 0;
     } else if (slice_eq(name, SLICE("ended"))) {

@@ -97,6 +97,7 @@ static void put_text(struct showing *s)
     const struct find *f = &s->find;
     struct job_record r;
     struct table t;
+    bool rows = f->count > 1;
 
     if (s->state[0] != '\0') {
         buf_printf(out, "job %s, last known as %s\n\n", s->id, s->state);
@@ -112,9 +113,10 @@ static void put_text(struct showing *s)
             jobview_row(&t, &r, &place, s->now_ms);
         } else {
             jobview_broken_row(&t, record, &place);
+            rows = true;
         }
     }
-    if (f->count > 1 || (f->count == 1 && out->len == 0)) {
+    if (rows) {
         table_put(out, &t, 0);
     }
     table_fini(&t);

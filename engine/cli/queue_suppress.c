@@ -82,10 +82,13 @@ size_t queue_suppress_shared(const struct suppress_options *o, struct slice *arg
 bool queue_suppress_entry(struct suppress_entry *e, const struct resp *reply)
 {
     if (reply->type != RESP_ARRAY || reply->count != 6 ||
-        resp_int(&reply->items[4], &e->since_s) != 0 ||
-        resp_int(&reply->items[5], &e->expires_s) != 0) {
+        resp_int(&reply->items[4], &e->since_s) != 0 || e->since_s < 0 ||
+        resp_int(&reply->items[5], &e->expires_s) != 0 || e->expires_s < 0) {
         return false;
     }
+    e->since_s = desk_sane_ms(e->since_s > INT64_MAX / 1000 ? INT64_MAX : e->since_s * 1000) / 1000;
+    e->expires_s =
+        desk_sane_ms(e->expires_s > INT64_MAX / 1000 ? INT64_MAX : e->expires_s * 1000) / 1000;
     e->tenant = reply->items[0].text;
     e->to = reply->items[1].text;
     e->scope = reply->items[2].text;

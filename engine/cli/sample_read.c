@@ -105,7 +105,7 @@ static int read_lists(struct sources *s, struct desk *d, const struct filter *fi
     BUF_LIT(&cursor, "0");
     do {
         desk_ask(d, "ZSCAN", SLICE("bins"),
-                 DESK_ARGS(buf_slice(&cursor), SLICE("COUNT"), SLICE("500")));
+                 DESK_ARGS(buf_slice(&cursor), SLICE("COUNT"), SLICE("200")));
         code = desk_take(d, &page);
         if (code < 0 && (page->type != RESP_ARRAY || page->count != 2)) {
             desk_complain(d, "%sbins: " SLICE_FMT, d->keys.base, SLICE_ARG(page->text));

@@ -69,7 +69,10 @@ size_t table_width(struct slice text)
 
 static void put_char(struct buf *out, struct slice c)
 {
-    bool control = c.len == 1 && ((unsigned char)c.ptr[0] < ' ' || c.ptr[0] == 0x7f);
+    /* Terminals take U+0080 to U+009F for control sequences, too. */
+    bool control =
+        (c.len == 1 && ((unsigned char)c.ptr[0] < ' ' || c.ptr[0] == 0x7f)) ||
+        (c.len == 2 && (unsigned char)c.ptr[0] == 0xc2 && (unsigned char)c.ptr[1] < 0xa0);
 
     if (control) {
         buf_putc(out, ' ');

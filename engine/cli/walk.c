@@ -98,7 +98,7 @@ static void next_part(struct walk *w)
 /* Numbers of the index are whole and grow; anything else is not ours. */
 static bool number_read(struct slice text, uint64_t *out)
 {
-    double value = strtod(text.ptr, NULL); /* replies have a NUL behind them */
+    double value = text.len > 0 ? strtod(text.ptr, NULL) : -1; /* there is a NUL behind it */
 
     if (!(value >= 0 && value < 9e15)) {
         return false;
@@ -242,8 +242,7 @@ static int step_due(struct walk *w)
     int code = desk_take(w->desk, &reply);
     size_t count = code < 0 && readable(w, source, reply) ? reply->count / 2 : 0;
     for (size_t i = 0; i < count; i++) {
-        page_add(&w->page, reply->items[2 * i].text,
-                 (int64_t)strtod(reply->items[2 * i + 1].text.ptr, NULL));
+        page_add(&w->page, reply->items[2 * i].text, desk_score_ms(&reply->items[2 * i + 1]));
     }
     page_close(&w->page);
     w->cursor.minor += count;
@@ -270,7 +269,7 @@ static int name_next(struct walk *w, const char *hash, bool itself, char out[WAL
     do {
         desk_ask(w->desk, "HSCAN", slice_cstr(hash), DESK_ARGS(buf_slice(&cursor)));
         code = desk_take(w->desk, &reply);
-        if (code >= 0 || !readable(w, hash, reply)) {
+        if (code >= 0 || !readable(w, hash, reply) || reply->count != 2) {
             break;
         }
         const struct resp *pairs = &reply->items[1];

@@ -65,6 +65,30 @@ static void test_bytes_and_times(void **state)
     expect(&b, "1023 B 1.5 KB 16777216.0 TB 2026-11-24 00:47:56 UTC");
 }
 
+static void test_times_of_anybody(void **state)
+{
+    static const struct {
+        struct slice text;
+        int64_t ms;
+    } rows[] = {{{"1795481276115", 13}, 1795481276115},
+                {{"1e300", 5}, 253402300799999},
+                {{"-5", 2}, 0},
+                {{"inf", 3}, 253402300799999},
+                {{"-inf", 4}, 0},
+                {{"nan", 3}, 0},
+                {{NULL, 0}, 0}};
+    struct buf b = BUF_EMPTY;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct resp score = {.type = RESP_STRING, .text = rows[i].text};
+        assert_int_equal(desk_score_ms(&score), rows[i].ms);
+    }
+    assert_int_equal(desk_sane_ms(INT64_MIN), 0);
+    desk_put_time(&b, INT64_MAX);
+    expect(&b, "9999-12-31 23:59:59 UTC");
+}
+
 static void test_ids(void **state)
 {
     static const char *const wrong[] = {"",
@@ -265,6 +289,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ages),
         cmocka_unit_test(test_bytes_and_times),
+        cmocka_unit_test(test_times_of_anybody),
         cmocka_unit_test(test_ids),
         cmocka_unit_test(test_cursors),
         cmocka_unit_test(test_places),

@@ -38,6 +38,7 @@ static void test_widths(void **state)
         {"\xe7\x94\xb0\xe4\xb8\xad\xe7\x94\xb0", 6, "\xe7\x94\xb0…"},
         {"a\n\x1b[31m", 7, "a  …"},
         {"\xff\xfe", 2, "??"},
+        {"\xc2\x9b", 1, " "},
     };
     struct buf out = BUF_EMPTY;
 
