@@ -81,7 +81,8 @@ bool names_innocent(unsigned zone)
     const struct zone *z = names_zone(zone);
 
     for (unsigned i = 0; i < z->mx_count; i++) {
-        if (!hosts_at(z->host[i])->innocent) {
+        /* Host 1 and the first domains are in rules (scene_conf.c), which share hosts. */
+        if (!hosts_at(z->host[i])->innocent || z->host[i] == 1 || zone <= 2) {
             return false;
         }
     }

@@ -4,6 +4,7 @@
 #include "tests/sim/oracle.h"
 
 #include "engine/base/mem.h"
+#include "tests/sim/scene.h"
 #include "tests/sim/world.h"
 
 #include <string.h>
@@ -169,13 +170,21 @@ static void judge_words(struct rcpt *r)
     }
 }
 
+/* Delivered, or cut in the middle by a drain that was given no time. */
+static bool ends_well(const struct rcpt *r)
+{
+    enum word word = r->log[r->log_count - 1].word;
+
+    return word == WORD_DELIVERED || (word == WORD_AMBIGUOUS && scene.cut);
+}
+
 /* What must have become of him. */
 static void judge_end(struct rcpt *r)
 {
     if (r->finals != 1) {
         world_fail("%s (%s): %u final events", r->id, r->to, r->finals);
     } else if (r->innocent && r->fate == FATE_GOOD && !r->suppressed && !r->lied && !r->lost &&
-               r->log[r->log_count - 1].word != WORD_DELIVERED) {
+               !ends_well(r)) {
         world_fail("%s (%s): nothing was wrong with it, and it was not delivered", r->id, r->to);
     } else if (r->fate == FATE_BAD && !r->lied && !r->lost &&
                r->log[r->log_count - 1].word == WORD_DELIVERED) {

@@ -52,6 +52,9 @@ bool server_command_fault(struct server *s, struct slice line)
     if (f == FAULT_COMMAND_421) {
         server_last_reply(s, "421 4.3.2 closing");
     } else if (f == FAULT_COMMAND_421_STAY) {
+        /* It goes on to take letters, which were written behind this command: RFC 5321 3.8 has it
+         * close, and a client counts on that. */
+        server_lie(s);
         s->deaf = chance(50);
         server_reply(s, "421 4.3.2 closing, soon");
     } else if (f == FAULT_COMMAND_451) {
