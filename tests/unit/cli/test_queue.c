@@ -208,7 +208,7 @@ static void test_event_fields(void **state)
 {
     static const struct slice line = {
         "{\"type\":\"x\",\"text\":\"a \\\"type\\\":\\\"y\\\" \\\\\",\"attempt\":12,\"final\":true}",
-        69};
+        68};
     struct slice text = trail_field(line, "text");
 
     (void)state;
