@@ -65,6 +65,12 @@ bool queue_may_start(const struct queue *q)
            node_may_start(q->node, io_now_us(q->io));
 }
 
+bool queue_may_send(const struct queue *q)
+{
+    return (q->state == QUEUE_UP || !redis_up(q->redis)) && node_epoch(q->node) == q->life_number &&
+           node_may_start(q->node, io_now_us(q->io));
+}
+
 /* An error that Redis answered.  True when the caller's request will be repeated. */
 static void on_library(void *ctx, int err, const char *why)
 {

@@ -116,9 +116,12 @@ struct queue *queue_new(const struct queue_options *options, struct buf *why);
  * connection; on_closed follows.  The worker has given an outcome for everything it holds. */
 void queue_close(struct queue *q, int64_t drain_us);
 
-/* Up, checked, lease not in doubt: a new transaction may start.  False too while Redis is
- * away: it may come back without its last second, and what we send now would be sent twice. */
+/* Up, checked, lease not in doubt: jobs may be claimed. */
 bool queue_may_start(const struct queue *q);
+
+/* What the worker holds may be sent: the lease is not in doubt, and no break is being looked
+ * into.  For a while true when Redis is away. */
+bool queue_may_send(const struct queue *q);
 
 /* ---- claim ---- */
 

@@ -50,6 +50,7 @@ struct deliver {
     struct list doomed;                     /* lists of which nearly all is ended at once */
     uint32_t obeyed[QUEUE_CLAIM_LISTS_MAX]; /* such jobs of each list in the answer being read */
     bool up;
+    bool doubt; /* our jobs may be another's: nothing new is sent (pump.c) */
 
     /* destination.c */
     struct map domains;

@@ -196,6 +196,8 @@ void elsewhere_pump(struct path *p)
         struct conn *c = other_conn(p, j->second);
         if (j->lost || now_us >= j->second->until_us) {
             give_up(p, j);
+        } else if (p->site->d->doubt) {
+            continue;
         } else if (c != NULL) {
             if (!send_job(p, j, c)) {
                 return;

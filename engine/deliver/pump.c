@@ -230,7 +230,7 @@ void pump_path(struct path *p)
     if (!d->draining) {
         elsewhere_pump(p);
     }
-    if (d->draining || path_waiting(p) == 0) {
+    if (d->draining || d->doubt || path_waiting(p) == 0) {
         return;
     }
     if (hosts_all_down(&p->site->hosts, &p->want, now_us, &up_us)) {
@@ -258,10 +258,25 @@ void pump_path(struct path *p)
     }
 }
 
+/* Who held back while the lease was in doubt goes on when it is sure again; the queue ticks often
+ * enough for that. */
+static void look_at_lease(struct deliver *d)
+{
+    bool doubted = d->doubt;
+
+    d->doubt = !d->draining && !queue_may_send(d->queue);
+    if (doubted && !d->doubt) {
+        MAP_EACH (node, &d->sites) {
+            site_wake(CONTAINER_OF(node, struct site, node));
+        }
+    }
+}
+
 void pump_runnable(struct deliver *d)
 {
     struct list now;
 
+    look_at_lease(d);
     /* Paths woken meanwhile are looked at in this tick as well, but only once more: a path
      * whose every connection fails at once must not spin. */
     for (int round = 0; round < 2; round++) {

@@ -165,6 +165,14 @@ bool queue_may_start(const struct queue *q)
     return q->state == SIM_QUEUE_UP && !q->closing && q->life == store.life && !store.doubt;
 }
 
+bool queue_may_send(const struct queue *q)
+{
+    bool lapsed = store.away && world.now_us - store.away_since_us >= NODE_DOUBT_US;
+
+    return (q->state == SIM_QUEUE_UP || store.away) && q->life == store.life && !store.doubt &&
+           !lapsed;
+}
+
 /* ---- lists ---- */
 
 static void listed(void *ctx, int64_t number)

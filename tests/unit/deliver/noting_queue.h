@@ -30,6 +30,7 @@ struct queue {
     unsigned done, deferred, parked, returned;
     struct buf events; /* of jobs, a line each */
     struct buf sites;  /* `site` events */
+    bool doubt;        /* of the lease */
     bool closing;
 };
 
@@ -59,6 +60,11 @@ bool queue_may_start(const struct queue *q)
 {
     (void)q;
     return true;
+}
+
+bool queue_may_send(const struct queue *q)
+{
+    return !q->doubt;
 }
 
 int queue_claim(struct queue *q, const struct queue_want *wants, size_t count)

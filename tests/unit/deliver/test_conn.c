@@ -528,6 +528,41 @@ static void test_drain(void **state)
     rig_close(&r);
 }
 
+/* Nothing new is sent while the lease is in doubt, neither to new connections nor on those that
+ * stand ready; what was on the wire ends; and when it is sure again all goes on. */
+static void test_lease_in_doubt(void **state)
+{
+    struct mta mta;
+    struct rig r;
+
+    (void)state;
+    if (!rig_open(&r, backend, "limits: {default: {connections: 1, pipeline: commands}}\n")) {
+        return;
+    }
+    mta_open(&mta, r.io);
+    mta.hold_dot = true;
+    struct site *s = rig_site(&r, "doubt.test", &mta);
+    rig_job(&r, s, "default", "");
+    RIG_AWAIT(&r, !list_empty(&mta.open) &&
+                      CONTAINER_OF(list_first(&mta.open), struct mta_conn, link)->held);
+    r.queue.doubt = true;
+    rig_job(&r, s, "default", "");
+    rig_job(&r, rig_site(&r, "other.test", &mta), "default", "");
+    mta_release(&mta);
+    RIG_AWAIT(&r, r.queue.done == 1);
+    for (int i = 0; i < 20; i++) {
+        rig_tick(&r);
+    }
+    assert_int_equal(mta.letters, 1);
+    assert_int_equal(mta.accepted, 1);
+    assert_int_equal(r.d->jobs, 2);
+    r.queue.doubt = false;
+    RIG_AWAIT(&r, r.queue.done == 3);
+    assert_int_equal(mta.letters, 3);
+    mta_close(&mta);
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest on_both[] = {
@@ -548,6 +583,7 @@ int main(void)
         cmocka_unit_test(test_sources_share_the_total),
         cmocka_unit_test(test_slots_when_hosts_come_and_go),
         cmocka_unit_test(test_lower_limit),
+        cmocka_unit_test(test_lease_in_doubt),
     };
     int failed;
 
