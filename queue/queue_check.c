@@ -136,15 +136,25 @@ static bool is_held(void *ctx, struct slice id)
     return map_find(&((struct queue *)ctx)->holds, id) != NULL;
 }
 
+/* Wherever it stands in the line: one that is refused goes to its end each time. */
+static bool outcomes_stuck(const struct queue *q)
+{
+    LIST_EACH (link, &q->outbox.batches) {
+        const struct outbox_batch *b = CONTAINER_OF(link, struct outbox_batch, link);
+        if (b->jobs > 0 && io_now_us(q->io) - b->since_us > QUEUE_SETTLED_US) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Not while outcomes are stuck here: their jobs are held no more, and owned still. */
 void queue_strays_answer(struct queue *q)
 {
     struct strays *strays = node_strays(q->node);
-    const struct outbox_batch *oldest = outbox_first(&q->outbox);
 
     if (!strays_asked(strays, q->strays_answered) || q->state != QUEUE_UP ||
-        node_epoch(q->node) != q->life_number ||
-        (oldest != NULL && io_now_us(q->io) - oldest->since_us > QUEUE_SETTLED_US)) {
+        node_epoch(q->node) != q->life_number || outcomes_stuck(q)) {
         return;
     }
     strays_answer(strays, &q->strays_answered, is_held, q);

@@ -289,6 +289,40 @@ static void test_refused_batch(void **state)
     worker_free(w);
 }
 
+/* After a break it is looked for jobs that nobody holds.  One whose outcome is refused again and
+ * again is none, whatever stands before it in the line by now. */
+static void test_refused_is_no_stray(void **state)
+{
+    enum { JOBS = 1600, PAGE = 200, STEP_US = 4000 };
+    struct worker *w = worker_up("n1");
+
+    (void)state;
+    log_set_level(LOG_LEVEL_ERROR);
+    submit(JOBS);
+    for (size_t i = 0; i < JOBS; i += PAGE) {
+        claim_and_wait(w, IN, PAGE);
+    }
+    assert_int_equal(w->job_count, JOBS);
+    server_call(&server, "SET " BASE "events x");
+    done(w, 0);
+    WAIT(w, queue_stats(w->queue)->refused > 0);
+    proxy_cut(&w->proxy);
+    WAIT(w, w->ups == 2);
+    for (size_t i = 1; i < JOBS; i++) {
+        int64_t next_us = clock_mono_us() + STEP_US;
+        queue_return(w->queue, slice_cstr(w->jobs[i]->id), SLICE("normal:default:default"),
+                     SLICE_NONE);
+        WAIT(w, clock_mono_us() >= next_us);
+    }
+    WAIT(w, queue_backlog(w->queue) == 1);
+    assert_int_equal(server_int(&server, "LLEN " BASE IN), JOBS - 1);
+    assert_int_equal(owned(w), 1);
+    server_call(&server, "DEL " BASE "events");
+    WAIT(w, queue_backlog(w->queue) == 0);
+    assert_int_equal(owned(w), 0);
+    worker_free(w);
+}
+
 struct fetched {
     int calls;
     int err;
@@ -384,6 +418,7 @@ int main(void)
         TEST(test_jobs_lost_meanwhile),
         TEST(test_hostile_records),
         TEST(test_refused_batch),
+        TEST(test_refused_is_no_stray),
         TEST(test_messages),
         TEST(test_close_drains),
     };
