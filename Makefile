@@ -339,7 +339,7 @@ help:
 	@sed -n 's/^#? \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
 
 #? make demo        installs what is missing, builds, and sends 20,000 letters to a local sink
-#? make test        installs what is missing, runs all tests (about 8 minutes on 2 cores)
+#? make test        installs what is missing, runs all tests (about 10 minutes on 2 cores)
 #?
 #? make             builds volley, volley-sink and volley-bench in build/
 #? make install     into PREFIX (/usr/local), below DESTDIR; uninstall takes it away

@@ -9,7 +9,7 @@ A test asks for `box`, a directory of its own from which it takes what it needs:
 
 Everything taken is ended by pid when the test is over; when it failed, the output of each
 program is shown.  A test that asks for `backend` runs on io_uring and on epoll.
-$VOLLEY_BUILD says where the programs are.
+$VOLLEY_BUILD says where the programs are, $VOLLEY_BACKENDS names one backend instead of both.
 """
 
 import ctypes
@@ -45,7 +45,7 @@ def uring_refused():
     return None
 
 
-@pytest.fixture(params=["uring", "epoll"])
+@pytest.fixture(params=os.environ.get("VOLLEY_BACKENDS", "uring epoll").split())
 def backend(request):
     if request.param == "uring":
         reason = uring_refused()
