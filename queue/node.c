@@ -54,7 +54,8 @@ struct node {
     struct queue_clock clock;
     _Atomic int64_t offset_us, expiry_offset_us; /* of the clock, for other threads */
     _Atomic bool clock_known;
-    _Atomic uint64_t epoch;     /* 0: no life */
+    _Atomic uint64_t epoch; /* 0: no life */
+    _Atomic bool leave_owned;
     _Atomic int64_t renewed_us; /* when the last renewal that succeeded was sent */
 
     struct redis *redis;
@@ -105,6 +106,11 @@ uint64_t node_epoch(const struct node *n)
 static int64_t node_unrenewed_us(const struct node *n, int64_t now_us)
 {
     return now_us - atomic_load_explicit(&n->renewed_us, memory_order_acquire);
+}
+
+void node_leave_owned(struct node *n)
+{
+    atomic_store_explicit(&n->leave_owned, true, memory_order_release);
 }
 
 struct strays *node_strays(struct node *n)
@@ -550,7 +556,8 @@ static void leave(struct node *n)
 {
     char life[NODE_LIFE_MAX];
 
-    if (node_life(n, life) != 0 && redis_up(n->redis)) {
+    if (node_life(n, life) != 0 && redis_up(n->redis) &&
+        !atomic_load_explicit(&n->leave_owned, memory_order_acquire)) {
         atomic_store_explicit(&n->epoch, 0, memory_order_release);
         n->takeover =
             takeover_start(n->redis, &n->keys, slice_cstr(life), slice_cstr(life), on_left, n);

@@ -91,6 +91,10 @@ bool node_owns(const struct node *n, int64_t now_us);
  * False before Redis has told its time, which is before the first registration. */
 bool node_clock(const struct node *n, int64_t *offset_us, int64_t *expiry_offset_us);
 
+/* Outcomes that Redis did not take are left to the journal: what the life owns does not go back at
+ * its end, but waits for the next start, which replays them first (or for the lease to end). */
+void node_leave_owned(struct node *n);
+
 /* What the queues of all workers are asked after a break (stray.h). */
 struct strays *node_strays(struct node *n);
 

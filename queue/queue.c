@@ -200,6 +200,9 @@ static void on_redis_closed(void *ctx)
     struct wheel *wheel = io_wheel(q->io);
 
     if (q->outbox.jobs > 0) {
+        if (q->journal != NULL) {
+            node_leave_owned(q->node);
+        }
         log_warn("queue: closed with %zu outcomes that Redis did not acknowledge", q->outbox.jobs);
     }
     wheel_disarm(wheel, &q->tick);

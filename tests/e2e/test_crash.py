@@ -143,6 +143,22 @@ def test_journal_waits_for_redis(box):
     assert {to for to, n in arrived.items() if n > 1} <= unanswered(queue)
 
 
+def test_an_end_while_redis_refuses_outcomes(box):
+    """They stand in the journal; their jobs do not go back as if they had not been sent."""
+    queue = box.redis()
+    sink = box.sink()
+    first = box.engine(queue, sink=sink.address, limits=FAST)
+    queue.client.delete(queue.key("events"))
+    queue.client.set(queue.key("events"), "no stream")
+    tos = fill(queue, 40, domains=4)
+    eventually(lambda: len(list(sink.recipients())) == len(tos), "the sink has all of them")
+    assert first.terminate(timeout_s=60) == 0
+    queue.client.delete(queue.key("events"))
+    box.engine(queue, sink=sink.address, limits=FAST)
+    all_final(queue, tos)
+    assert collections.Counter(sink.recipients()) == collections.Counter(tos)
+
+
 @pytest.mark.parametrize("engine_too", [False, True], ids=["redis", "both"])
 def test_redis_killed_that_syncs_always(box, engine_too):
     queue = box.redis(fsync="always")
