@@ -270,8 +270,10 @@ static struct letter_entry *entry_get(struct deliver *d, const struct job *j)
 {
     char key[KEY_MAX];
     struct slice id = j->record.own_body ? j->record.job : j->record.message;
-    int len =
-        snprintf(key, sizeof(key), "%c" SLICE_FMT, j->record.own_body ? 'b' : 'm', SLICE_ARG(id));
+    /* Some recipients of a job may have merge values, and others none. */
+    bool literal = is_literal(j);
+    char kind = literal ? 'l' : j->record.own_body ? 'b' : 'm';
+    int len = snprintf(key, sizeof(key), "%c" SLICE_FMT, kind, SLICE_ARG(id));
     struct map_node *node = map_find(&d->letters, slice_of(key, (size_t)len));
 
     if (node != NULL) {
@@ -280,7 +282,7 @@ static struct letter_entry *entry_get(struct deliver *d, const struct job *j)
     struct letter_entry *e = mem_zalloc(sizeof(*e));
     e->d = d;
     e->own_body = j->record.own_body;
-    e->literal = is_literal(j);
+    e->literal = literal;
     memcpy(e->key, key, (size_t)len);
     list_init(&e->waiting);
     timer_init(&e->again, again_fired);

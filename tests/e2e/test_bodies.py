@@ -134,3 +134,14 @@ def test_a_letter_that_cannot_be_sent_says_why(box):
     assert event["text"].startswith("line 4: ")
     assert event["text"].endswith("; correct it and store it under another id")
     assert lines_about(engine, "message odd: line 4: ")
+
+
+def test_merge_values_of_one_recipient_alone(box):
+    """Braces are the letter's own for who has no values, and merged for who has."""
+    queue = box.redis()
+    box.engine(queue, sink=box.sink().address)
+    queue.submit("data", PLAIN + b"Hello {{name}}.\r\n", "to", "plain@one.test",
+                 "to", "merged@two.test", "v:name", "A" * 500, from_="a@sender.test")
+    eventually(lambda: len(queue.finals()) == 2, "both")
+    size = {e["to"]: e["bytes"] for e in queue.finals()}
+    assert size["merged@two.test"] > size["plain@one.test"] + 400
