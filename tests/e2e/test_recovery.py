@@ -48,7 +48,7 @@ SLOW = {"default": {"connections": 4, "rate": "200/s burst 10"}}
 def test_engine_killed_in_mid_run(box, backend):
     """The journal has what was replied, and what had no reply yet: only that comes twice."""
     queue = box.redis()
-    sink = box.sink()
+    sink = box.sink("--fault", "dot: delay 100ms")  # there is always a letter without a reply
     first = box.engine(queue, io=backend, sink=sink.address, limits=SLOW)
     tos = fill(queue)
     under_way(sink)
