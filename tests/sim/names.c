@@ -65,6 +65,7 @@ void names_change(void)
 
     if (!names_innocent(i)) { /* those stay as they are */
         trace("zone %u changes", i);
+        zones[i].changed = true;
         draw_hosts(&zones[i], hosts_count());
     }
 }
@@ -86,7 +87,7 @@ bool names_innocent(unsigned zone)
             return false;
         }
     }
-    return z->kind == ZONE_MX && z->fails_until_us == 0;
+    return z->kind == ZONE_MX && z->fails_until_us == 0 && !z->changed;
 }
 
 /* ---- answers ---- */

@@ -24,6 +24,7 @@ struct zone {
     int64_t fails_from_us; /* SERVFAIL */
     int64_t fails_until_us;
     bool never_answers; /* while it fails: no answer at all */
+    bool changed;       /* it had other hosts before, which a cache may still know */
 };
 
 void names_make(unsigned zones, unsigned hosts);

@@ -295,6 +295,9 @@ static void down_give(struct link *l)
         buf_consume(&l->down, len);
         l->down_arrived -= len;
         l->down_told += len;
+        if (l->garbage_end > 0 && l->garbage_told == 0 && l->down_told >= l->garbage_end) {
+            l->garbage_told = world_number();
+        }
         stream_data(s, slice_of(bytes, len));
         mem_free(bytes);
         s = l->stream;

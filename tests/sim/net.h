@@ -77,7 +77,8 @@ struct link {
     struct rcpt **named; /* recipients of RCPT commands */
     size_t named_count;
     size_t named_cap;
-    uint64_t garbage_end; /* position behind the first thing said that was no reply */
+    uint64_t garbage_end;  /* position behind the first thing said that was no reply */
+    uint64_t garbage_told; /* when the engine had it */
     bool lying;
 };
 

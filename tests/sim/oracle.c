@@ -89,8 +89,8 @@ static void line_heard(struct link *l, struct slice line)
             named(l, r);
         }
     }
-    if (slice_starts(line, SLICE("MAIL FROM:<")) && l->garbage_end > 0 &&
-        l->down_told >= l->garbage_end) {
+    if (slice_starts(line, SLICE("MAIL FROM:<")) && l->garbage_told > 0 &&
+        l->write_number > l->garbage_told) {
         world_fail("link %u: MAIL after a reply that was none", l->id);
     }
 }

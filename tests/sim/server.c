@@ -86,7 +86,10 @@ static void say_later(void *ctx, int64_t arg)
         if (leave && !s->over) {
             server_leave(s, reset);
         }
-        go_on(s, 0);
+        s->again = true;
+        if (!s->going) { /* else the loop that asked for the reply goes on */
+            go_on(s, 0);
+        }
     }
 }
 
@@ -125,8 +128,10 @@ void server_garble(struct server *s)
 {
     static const char *const words[] = {"hello?", "2x0 what", "\x16\x03\x01\x02", "25", "999 no"};
 
-    oracle_garbage(s->link, s->link->down_said + 1);
-    server_reply(s, words[draw(5)]);
+    const char *word = words[draw(5)];
+
+    oracle_garbage(s->link, s->link->down_said + strlen(word) + 2);
+    server_reply(s, word);
 }
 
 static void door_late(void *ctx, int64_t arg)
@@ -416,15 +421,18 @@ static void go_on(void *ctx, int64_t arg)
     struct server *s = ctx;
 
     (void)arg;
+    s->going = true;
     while (!s->over && !s->busy && !s->stalled) {
         if (s->deaf) {
             read_all(s);
             break;
         }
-        if (server_byte_fault(s) || !step(s)) {
+        if (server_byte_fault(s) || (!step(s) && !s->again)) {
             break;
         }
+        s->again = false;
     }
+    s->going = false;
     if (s->over) {
         read_all(s);
     } else if (s->eof && !s->busy && !s->stalled && net_input(s->link).len == 0) {

@@ -26,6 +26,8 @@ struct server {
     bool stalled; /* reads and says nothing any more */
     bool deaf;    /* reads, and does not listen */
     bool over;
+    bool going; /* in the loop that reads */
+    bool again; /* a reply was said in a step that took nothing more: read on */
     bool eof;
     bool leave_after; /* the reply that is being made up is the last one */
     bool reset_after;
