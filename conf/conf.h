@@ -220,6 +220,10 @@ bool conf_check_paths(const struct conf *conf, struct conf_problems *problems);
 struct conf *conf_ref(const struct conf *conf);
 void conf_unref(struct conf *conf); /* NULL is fine; the last one wipes the secrets */
 
+/* A mistake that only others can see, in the value that `field` (&conf->queue.redis) points to. */
+void conf_problem_of(const struct conf *conf, struct conf_problems *problems, const void *field,
+                     struct slice text);
+
 /* One line a problem: "file:line:column: text". */
 void conf_problems_put(struct buf *out, const struct conf_problems *problems);
 void conf_problems_fini(struct conf_problems *problems);

@@ -66,6 +66,14 @@ void conf_problem(struct conf_problems *problems, unsigned line, unsigned column
     va_end(args);
 }
 
+void conf_problem_of(const struct conf *conf, struct conf_problems *problems, const void *field,
+                     struct slice text)
+{
+    struct conf_place at = conf_place_of(conf, field);
+
+    conf_problem(problems, at.line, at.column, SLICE_FMT, SLICE_ARG(text));
+}
+
 void conf_warning(struct conf_problems *problems, unsigned line, unsigned column, const char *fmt,
                   ...)
 {

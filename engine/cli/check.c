@@ -6,6 +6,7 @@
 #include "conf/conf.h"
 #include "engine/base/json.h"
 #include "engine/cli/commands.h"
+#include "engine/cli/where.h"
 
 #include <stdio.h>
 
@@ -37,8 +38,8 @@ static const struct args_option options[] = {
 
 static const char *const description[] = {
     "Reads a configuration as volley run would, checks every key, reads the files with secrets "
-    "that it names, and looks whether there is a place for the files it writes.  Nothing is "
-    "started and no connection is made.",
+    "and certificates that it names, and looks whether there is a place for the files it writes.  "
+    "Nothing is started and no connection is made.",
     "Problems go to standard error, up to twenty in one run, as FILE:LINE:COLUMN: what is wrong "
     "and what to write instead.  Lines that start with \"warning:\" behind the place do not keep "
     "the engine from running.",
@@ -129,9 +130,12 @@ int cmd_check(int argc, char **argv)
         return code;
     }
     struct conf *conf = conf_load(o.file, &problems);
-    if (conf != NULL && !conf_check_paths(conf, &problems)) {
-        conf_unref(conf);
-        conf = NULL;
+    if (conf != NULL) {
+        bool writable = conf_check_paths(conf, &problems);
+        if (!where_check(conf, &problems) || !writable) {
+            conf_unref(conf);
+            conf = NULL;
+        }
     }
     if (o.json) {
         put_json(&out, &o, conf, &problems);

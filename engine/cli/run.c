@@ -5,6 +5,7 @@
 
 #include "conf/conf.h"
 #include "engine/base/args.h"
+#include "engine/cli/where.h"
 #include "engine/worker/engine.h"
 
 #include <stddef.h>
@@ -25,7 +26,7 @@ static const char *const description[] = {
     "shutdown_timeout), the rest goes back to the queue. A second signal cuts that short.",
     "SIGHUP reads the configuration again: limits, sources, routes, retry, timeouts and TLS change "
     "without a restart; io, workers, queue and DNS servers do not. One with mistakes is reported "
-    "and changes nothing.",
+    "and changes nothing. It also opens events.file again, for programs that rotate files.",
     NULL};
 
 static const struct args_option options[] = {{.name = "config",
@@ -81,9 +82,12 @@ int cmd_run(int argc, char **argv)
         return code;
     }
     struct conf *conf = conf_load(o.config, &problems);
-    if (conf != NULL && !conf_check_paths(conf, &problems)) {
-        conf_unref(conf);
-        conf = NULL;
+    if (conf != NULL) {
+        bool writable = conf_check_paths(conf, &problems);
+        if (!where_check(conf, &problems) || !writable) {
+            conf_unref(conf);
+            conf = NULL;
+        }
     }
     if (problems.count > 0) { /* with a configuration: warnings */
         struct buf text = BUF_EMPTY;

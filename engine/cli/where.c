@@ -55,3 +55,17 @@ int where_redis(const struct conf *conf, const char *override, struct redis_url 
     buf_fini(&text);
     return err;
 }
+
+bool where_check(const struct conf *conf, struct conf_problems *problems)
+{
+    struct redis_url url = {.path = NULL};
+    struct buf why = BUF_EMPTY;
+    int err = where_redis(conf, NULL, &url, &why);
+
+    if (err != 0) {
+        conf_problem_of(conf, problems, &conf->queue.redis, buf_slice(&why));
+    }
+    redis_url_fini(&url);
+    buf_fini(&why);
+    return err == 0;
+}

@@ -122,6 +122,23 @@ wokers: 2
     assert any(line.startswith("bad.yaml:5:1:") and '"workers"' in line for line in lines)
 
 
+def test_addresses_of_redis_are_read_to_their_end(volley):
+    for address, text in {
+        "redis-sentinel://127.0.0.1:26379": "comes the name under which they know the master",
+        "redis://127.0.0.1:6379/x": "the database behind the last / is a number",
+        "rediss://127.0.0.1:6379/0?nam=x": "behind the ? come name=value pairs",
+        "redis://127.0.0.1/0?ca=/ca.pem": "write rediss://",
+        "rediss://127.0.0.1/0?ca=/no/ca.pem": "CA file /no/ca.pem: No such file",
+        "redis://joe@127.0.0.1/0": "name its file in queue.password_file",
+    }.items():
+        files = {"a.yaml": f'hostname: mta.test\nqueue: {{redis: "{address}"}}\n'}
+        for command in ("check", "run"):  # as it would run, and what it would say
+            done = volley(command, "-c", "a.yaml", files=files)
+            assert done.returncode == 2 and done.stdout == "", (command, done.stderr)
+            assert done.stderr.startswith("a.yaml:2:16: queue.redis: "), done.stderr
+            assert text in done.stderr
+
+
 def test_json_can_be_read_by_a_program(volley):
     files = {"a.yaml": "hostname: mta.test\nlimits: {default: {rate: 7/s}}\n", "b.yaml": "x: 1\n"}
     good = volley("check", "-c", "a.yaml", "--json", "--print", files=files)
