@@ -348,7 +348,7 @@ static const struct conf_key events_keys[] = {
      .kind = CONF_PATH,
      IN(struct conf_events, file),
      .none = "none",
-     .help = "File that gets the same events, one JSON object a line."},
+     .help = "File that gets the same events, one JSON object a line.  HUP opens it again."},
     {.name = "attempts",
      .kind = CONF_WORD,
      IN(struct conf_events, attempts),

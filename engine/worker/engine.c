@@ -76,6 +76,11 @@ static int open_redis(struct engine *e, struct buf *why)
     return 0;
 }
 
+static int open_events_file(const char *file)
+{
+    return open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+}
+
 static int open_events(struct engine *e, struct buf *why)
 {
     const char *file = e->conf->events.file;
@@ -84,7 +89,7 @@ static int open_events(struct engine *e, struct buf *why)
     if (file == NULL) {
         return 0;
     }
-    e->events_fd = open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+    e->events_fd = open_events_file(file);
     if (e->events_fd < 0) {
         int err = errno;
         buf_printf(why, "events.file %s: %s", file, strerror(err));
@@ -243,6 +248,26 @@ static bool same_sink(const struct conf_sink *a, const struct conf_sink *b)
     return (a->address.host == NULL) == (b->address.host == NULL) && a->dns == b->dns;
 }
 
+/* Programs that rotate files move the old one away and then send a HUP.  The new one comes under
+ * the descriptor that the workers write to, so that no line is lost. */
+static void reopen_events(struct engine *e)
+{
+    const char *file = e->conf->events.file;
+
+    if (e->events_fd < 0) {
+        return;
+    }
+    int fd = open_events_file(file);
+    if (fd < 0 || dup3(fd, e->events_fd, O_CLOEXEC) < 0) {
+        log_error("events.file %s cannot be opened again: %s; events go on into the file that was "
+                  "open",
+                  file, strerror(errno));
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
 /* A configuration with errors changes nothing. */
 static void reload(struct engine *e)
 {
@@ -253,7 +278,7 @@ static void reload(struct engine *e)
         struct buf text = BUF_EMPTY;
         conf_problems_put(&text, &problems);
         log_error("reload: the configuration has errors and is not taken over: " SLICE_FMT,
-                  SLICE_ARG(buf_slice(&text)));
+                  SLICE_ARG(slice_trim(buf_slice(&text))));
         buf_fini(&text);
     } else if (!same_sink(&e->conf->sink, &conf->sink)) {
         log_error("reload: `sink` cannot change while the engine runs, and nothing is taken "
@@ -292,6 +317,7 @@ static void wait_signals(struct engine *e, const sigset_t *set, bool stopping)
             stopping = true;
             stop_workers(e);
         } else if (sig == SIGHUP) {
+            reopen_events(e);
             reload(e);
         }
     }

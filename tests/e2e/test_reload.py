@@ -42,6 +42,27 @@ def test_a_broken_configuration_changes_nothing(box, backend):
     eventually(lambda: len(queue.finals()) == 20, "all delivered as before")
 
 
+def test_the_file_of_events_is_opened_again(box, backend):
+    queue = box.redis()
+    sink = box.sink()
+    engine = box.engine(queue, io=backend, sink=sink.address,
+                        events={"file": str(box.path / "events.jsonl")})
+    now, before = box.path / "events.jsonl", box.path / "events.1"
+    fill(queue, 20, ["one.test"])
+    eventually(lambda: now.read_text().count("\n") == 20, "events in the file")
+    now.rename(before)
+    engine.config_path.write_text(engine.config_path.read_text().replace("sink:", "sinc:"))
+    reload(engine, r"not taken over: .*sink[^\\]*$")  # whatever is wrong with the rest
+    fill(queue, 20, ["two.test"])
+    eventually(lambda: now.read_text().count("\n") == 20, "events in the new file")
+    assert before.read_text().count("\n") == 20
+    now.rename(before)
+    now.mkdir()
+    reload(engine, r"events.file .* cannot be opened again: Is a directory")
+    fill(queue, 20, ["one.test"])
+    eventually(lambda: before.read_text().count("\n") == 40, "events in the file as before")
+
+
 def test_the_sink_does_not_change_under_way(box, backend):
     queue = box.redis()
     sink = box.sink()
