@@ -77,10 +77,11 @@ static int connect_redis(struct desk *d)
     d->redis = sync_open(&d->url, TIMEOUT_MS, &err, &why);
     if (d->redis == NULL) {
         bool own = d->redis_option == NULL && strcmp(d->conf->queue.redis, "embedded") == 0;
-        desk_say(d, SLICE_FMT "%s", SLICE_ARG(buf_slice(&why)),
-                 own ? "; it is the engine's own and runs with it: start volley run, or say where "
-                       "the queue is with --redis URL or -c FILE"
-                     : "");
+        desk_say(
+            d, SLICE_FMT "%s", SLICE_ARG(buf_slice(&why)),
+            own ? "; it is the engine's own and runs with it: start volley run, or restart it; or "
+                  "say where the queue is with --redis URL or -c FILE"
+                : "");
         code = will_stay(buf_slice(&why)) ? ARGS_EXIT_FAILED : ARGS_EXIT_TEMPORARY;
     }
     buf_fini(&why);

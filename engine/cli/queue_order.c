@@ -306,6 +306,20 @@ static int place(struct ordering *g)
     return code;
 }
 
+/* `text` is "id: no order ..." or "order: no pause or hold ...", or what is wrong with a name. */
+static int nothing_to_lift(struct ordering *g, struct slice text)
+{
+    static const struct slice functions = {"; volley_orders lists them", 26};
+    bool none = slice_starts(text, SLICE("id: no order ")) || slice_starts(text, SLICE("order: "));
+
+    if (none && slice_iends(text, functions)) {
+        text.len -= functions.len;
+    }
+    desk_say(g->desk, SLICE_FMT "%s", SLICE_ARG(text),
+             none ? "; volley queue list --orders shows those there are" : "");
+    return none ? ARGS_EXIT_FAILED : ARGS_EXIT_USAGE;
+}
+
 static int lift(struct ordering *g, const char *id)
 {
     struct order_args a = {.count = 0};
@@ -319,8 +333,7 @@ static int lift(struct ordering *g, const char *id)
         desk_ask_function(g->desk, "volley_resume", a.item, a.count);
         code = desk_take(g->desk, &reply);
         if (code < 0 && resp_is_error(reply, SLICE("VOLLEYBAD"))) {
-            desk_say(g->desk, SLICE_FMT, SLICE_ARG(slice_from(reply->text, 10)));
-            code = ARGS_EXIT_FAILED;
+            code = nothing_to_lift(g, slice_from(reply->text, sizeof("VOLLEYBAD")));
         } else if (code < 0 && reply->type == RESP_ERROR) {
             code = desk_refused(g->desk, reply);
         }

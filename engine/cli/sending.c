@@ -413,10 +413,11 @@ static int open_queue(struct sending *s)
     }
     if (err != 0) {
         bool own = m->options->redis == NULL && strcmp(s->conf->queue.redis, "embedded") == 0;
-        complain(s, SLICE_FMT "%s", SLICE_ARG(buf_slice(&why)),
-                 own ? "; it is the engine's own and runs with it: start volley run, or say where "
-                       "the queue is with --redis URL or -c FILE"
-                     : "");
+        complain(
+            s, SLICE_FMT "%s", SLICE_ARG(buf_slice(&why)),
+            own ? "; it is the engine's own and runs with it: start volley run, or restart it; or "
+                  "say where the queue is with --redis URL or -c FILE"
+                : "");
     }
     buf_fini(&why);
     return err == 0 ? -1 : err == ERR_INVALID ? ARGS_EXIT_FAILED : ARGS_EXIT_TEMPORARY;

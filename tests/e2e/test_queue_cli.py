@@ -377,8 +377,10 @@ def test_orders_that_are_none(cli, queue):
         assert "say which jobs" in cli(command, code=2).stderr
     assert "26" not in cli("resume", code=2).stderr
     cli("resume", "o1", "--all", code=2)
-    assert "no order 'o99'" in cli("resume", "o99", code=1).stderr
-    assert "no pause or hold" in cli("resume", "--tenant", "t", code=1).stderr
+    shows = "; volley queue list --orders shows those there are\n"
+    assert f"no order 'o99'{shows}" in cli("resume", "o99", code=1).stderr
+    assert f"says exactly 'tenant=t'{shows}" in cli("resume", "--tenant", "t", code=1).stderr
+    assert "is not a name" in cli("resume", "--tenant", "a b", code=2).stderr
     assert "campaign" in cli("pause", "--campaign", "a b", code=2).stderr
     assert "stands alone" in cli("pause", "--all", "--tenant", "t", code=2).stderr
     cli("pause", "--class", "huge", code=2)
