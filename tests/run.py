@@ -11,7 +11,7 @@ A single test is one cmocka test, one dialogue file, one pytest item, one tidy r
 fuzz target or a run of simulated seeds.  A program that dies, hangs or does not build is one
 failure more.
 
-Environment: VOLLEY_BUILD (build), VOLLEY_JOBS (2), FUZZ_SECONDS for each target (5), SEEDS and
+Environment: VOLLEY_BUILD (build), VOLLEY_JOBS (2), FUZZ_SECONDS for each target (3), SEEDS and
 SEED for the simulator (1000 seeds from 1), ONLY (a part of the name of the programs, dialogues
 or pytest items to run), MAKE.
 """
@@ -349,7 +349,7 @@ def fuzz_one(build, target):
     found.mkdir(exist_ok=True)
     seeds = TOP / "tests/fuzz/corpus" / name
     command = [f"{build}/fuzz/{target}", str(grown)] + ([str(seeds)] if seeds.is_dir() else [])
-    seconds = int(os.environ.get("FUZZ_SECONDS") or 5)
+    seconds = int(os.environ.get("FUZZ_SECONDS") or 3)
     command += [f"-max_total_time={seconds}", f"-artifact_prefix={found}/{name}-", "-timeout=10",
                 "-rss_limit_mb=2048", "-print_final_stats=1"]
     words = TOP / "tests/fuzz/dict" / f"{name}.dict"
