@@ -200,7 +200,7 @@ void elsewhere_pump(struct path *p)
             continue;
         } else if (c != NULL) {
             if (!send_job(p, j, c)) {
-                return;
+                break; /* a limit: those that wait still have their end */
             }
         } else if (!connect_other(p, j)) {
             give_up(p, j);
